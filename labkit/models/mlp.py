@@ -1,0 +1,83 @@
+"""The multilayer perceptron."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import torch
+from torch import nn
+
+from labkit.errors import SettingError
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "linear": nn.Identity,
+    "tanh": nn.Tanh,
+    "relu": nn.ReLU,
+    "sigmoid": nn.Sigmoid,
+    "gelu": nn.GELU,
+    "leaky_relu": nn.LeakyReLU,
+}
+
+
+class MLP(nn.Sequential):
+    """Linear layers with an activation (and dropout) after each but the last.
+
+    Input (batch, inputs), or (batch, *inputs) for a shape such as (1, 8, 8), which is flattened first.
+    Output (batch, outputs): logits or, in a regression, values.
+
+    `activation` is one name of ACTIVATIONS for all hidden layers or a sequence with one for each.
+    Weights are torch's default (Kaiming-uniform with a = sqrt 5), drawn from `seed`.
+    """
+
+    def __init__(
+        self,
+        inputs: int | Sequence[int] = 2,
+        outputs: int = 2,
+        widths: Sequence[int] = (8, 8),
+        activation: str | Sequence[str] = "tanh",
+        dropout: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        names = [activation] * len(widths) if isinstance(activation, str) else list(activation)
+        _check(widths, names, outputs, dropout)
+        shape = [inputs] if isinstance(inputs, int) else list(inputs)
+        layers: OrderedDict[str, nn.Module] = OrderedDict()
+        if len(shape) > 1:
+            layers["flatten"] = nn.Flatten()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            before = prod(shape)
+            for i, (width, name) in enumerate(zip(widths, names, strict=True), start=1):
+                layers[f"linear{i}"] = nn.Linear(before, width)
+                layers[f"{name}{i}"] = ACTIVATIONS[name]()
+                if dropout > 0:
+                    layers[f"dropout{i}"] = nn.Dropout(dropout)
+                before = width
+            layers["output"] = nn.Linear(before, outputs)
+        super().__init__(layers)
+        self.config: dict[str, Any] = {
+            "architecture": "MLP",
+            "inputs": inputs if isinstance(inputs, int) else shape,
+            "outputs": outputs,
+            "widths": list(widths),
+            "activation": activation if isinstance(activation, str) else names,
+            "dropout": dropout,
+            "seed": seed,
+        }
+
+
+def _check(widths: Sequence[int], names: list[str], outputs: int, dropout: float) -> None:
+    if any(width < 1 for width in (*widths, outputs)):
+        raise SettingError(
+            f"Expected widths and outputs of at least 1, received widths {list(widths)}, outputs {outputs}."
+        )
+    if len(names) != len(widths):
+        raise SettingError(
+            f"Expected one activation for each of the {len(widths)} hidden layers, received {len(names)}: {names}."
+        )
+    unknown = [name for name in names if name not in ACTIVATIONS]
+    if unknown:
+        raise SettingError(f"Expected activations of {', '.join(ACTIVATIONS)}, received {', '.join(unknown)}.")
+    if not 0 <= dropout < 1:
+        raise SettingError(f"Expected a dropout of at least 0 and below 1, received {dropout}.")

@@ -1,0 +1,56 @@
+"""A small convolutional network in the manner of VGG (Simonyan and Zisserman 2015, section 2.1)."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from labkit.errors import SettingError
+
+
+class TinyVGG(nn.Sequential):
+    """Blocks of two 3 x 3 convolutions with ReLU and a pooling that halves the sides, then one linear layer.
+
+    Input (batch, *inputs) with inputs = (channels, height, width); output (batch, outputs) logits.
+    `channels` holds one width a block; each side must be at least 2 to the number of blocks.
+    Weights are drawn from `seed` by He's rule (He et al. 2015, eq. 10), without which a stack of ReLUs starts slowly.
+    """
+
+    def __init__(
+        self,
+        inputs: Sequence[int] = (3, 48, 48),
+        outputs: int = 8,
+        channels: Sequence[int] = (16, 32, 64),
+        seed: int = 0,
+    ) -> None:
+        if len(inputs) != 3 or not channels or min(inputs[1:]) < 2 ** len(channels):
+            raise SettingError(
+                f"Expected inputs as (channels, height, width) with sides of at least {2 ** len(channels)} pixels for "
+                f"{len(channels)} blocks, received {tuple(inputs)}."
+            )
+        depth, height, width = inputs
+        layers: OrderedDict[str, nn.Module] = OrderedDict()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            for block, wide in enumerate(channels, start=1):
+                for place in (1, 2):
+                    conv = nn.Conv2d(depth, wide, 3, padding=1)
+                    nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+                    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]  # a bias is there: bias=True
+                    layers[f"conv{block}_{place}"] = conv
+                    layers[f"relu{block}_{place}"] = nn.ReLU()
+                    depth = wide
+                layers[f"pool{block}"] = nn.MaxPool2d(2)
+                height, width = height // 2, width // 2
+            layers["flatten"] = nn.Flatten()
+            layers["output"] = nn.Linear(depth * height * width, outputs)
+        super().__init__(layers)
+        self.config: dict[str, Any] = {
+            "architecture": "TinyVGG",
+            "inputs": list(inputs),
+            "outputs": outputs,
+            "channels": list(channels),
+            "seed": seed,
+        }

@@ -1,0 +1,586 @@
+"""The player: drives a trainer in the background, records what happens, and goes back in time exactly."""
+
+import atexit
+import copy
+import math
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from labkit.errors import DivergedError, SettingError
+from labkit.train.recorder import Recorder
+from labkit.train.trainer import TRAIN_SAMPLE, Trainer
+from labkit.train.turns import Turns
+
+Probe = Callable[[Trainer], dict[str, np.ndarray]]
+
+# Share of the time that the later evaluations take.
+EVALUATION_SHARE = 0.01
+
+# A checkpoint at most twice a second and for at most 2 % of the time: replaying from one never takes long.
+CHECKPOINT_SECONDS = 0.5
+CHECKPOINT_SHARE = 0.02
+
+_TURNS = Turns()
+_PLAYERS: "weakref.WeakSet[Player]" = weakref.WeakSet()
+
+
+class Player:
+    """Plays a trainer like a film: play, pause, step, seek, rewind, fork.
+
+    probes: {name: probe}; each is called for every frame and what it returns is kept under "name.key".
+    evaluate_every: steps between two evaluations. By default at steps 1, 2, 4, 8, ... and then so seldom that they
+        take about a hundredth of the time.
+    fps: frames a second at most.
+
+    Training runs in a daemon thread that lives only while it plays. Everything here may be called from any thread;
+    listeners are called from whichever thread acts. Whoever else touches the model does so `with player.paused():`.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        probes: Mapping[str, Probe] | None = None,
+        evaluate_every: int | None = None,
+        fps: float = 30,
+    ) -> None:
+        if evaluate_every is not None and evaluate_every < 1:
+            raise SettingError(f"Expected evaluate_every of at least 1 step, received {evaluate_every!r}.")
+        self.trainer = trainer
+        self.probes = dict(probes or {})
+        self.fps = fps
+        self.recorder = Recorder()
+        self.parent: Player | None = None
+        self.forked_at: int | None = None
+        self.status = "ready"
+        self.reason = "Press Play to train."
+        self.error: Exception | None = None
+        self._early, self._evaluate_every = _evaluation_steps(trainer, evaluate_every)
+        self._set_up()
+        self._record_evaluation()
+        self._record_frame()
+        self._record_checkpoint()
+
+    def _set_up(self) -> None:
+        """What a player has of its own, and a fork therefore anew."""
+        self._model = threading.RLock()  # held by whoever touches the model
+        self._books = threading.RLock()  # held by whoever reads or writes the recorder
+        self._changed = threading.Condition()  # of all that follows
+        self._thread: threading.Thread | None = None
+        self._stop: tuple[str, str] | None = None  # status and reason to stop with at the next chance
+        self._ending = False  # no step will follow in this thread
+        self._holds = 0  # callers inside `paused()`, or waiting to be
+        self._target: int | None = None
+        self._stop_when: dict[str, float] = {}
+        self._armed: dict[str, float] = {}
+        self._speed: float | None = None
+        self._shown: int | None = None  # None: follow the run
+        self._listeners: list[Callable[[str], None]] = []
+        self._settings_log: list[tuple[int, dict[str, float]]] = []
+        self._edits: list[int] = []
+        self._pace: deque[tuple[float, int]] = deque(maxlen=30)
+        self._next_frame = self._next_step = self._next_checkpoint = 0.0
+
+    def __repr__(self) -> str:
+        return f"Player(step {self.trainer.step_count}, {self.status}: {self.reason})"
+
+    # Playing
+
+    def play(self) -> None:
+        """Train in the background until it is paused, a stop condition holds, or something fails."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._ending)
+            if self._thread is not None:
+                self._stop = None
+                return
+            self.status, self.reason, self.error = "playing", "Training.", None
+            self._armed = self._not_yet(self._stop_when)
+            self._shown = None
+            self._pace.clear()
+            self._next_step = 0.0
+            self._thread = threading.Thread(target=self._run, name="labkit-player", daemon=True)
+            _PLAYERS.add(self)
+            self._thread.start()
+        self._tell("status")
+
+    def pause(self) -> None:
+        """Stop after the step in progress, and return when it is done."""
+        self._request_stop("paused", "Paused.")
+        self._join()
+
+    def step(self, n: int = 1) -> None:
+        """Train `n` steps, then pause."""
+        if n < 1:
+            raise SettingError(f"Expected at least 1 step, received {n!r}.")
+        self.pause()
+        self.wait(steps=self.trainer.step_count + n)
+
+    def wait(self, steps: int | None = None, timeout: float | None = None, progress: bool = False) -> int:
+        """Play up to step `steps` and return when the run has stopped, there or earlier: at a stop condition, by
+
+        pause, or by an error, which is raised here. Returns the step it stands at.
+
+        Without `steps` it waits for whatever is playing. `timeout` in seconds pauses the run and raises TimeoutError;
+        so does an interrupt, as KeyboardInterrupt. `progress` shows a bar.
+        """
+        with self._changed:
+            self._target = steps
+        if steps is not None and steps > self.trainer.step_count:
+            self.play()
+        try:
+            if progress:
+                self._show_progress(steps)
+            finished = self._join(timeout)
+        except KeyboardInterrupt:
+            self._request_stop("paused", "Interrupted.")
+            raise
+        finally:
+            self._target = None
+        if not finished:
+            self.pause()
+            raise TimeoutError(
+                f"Expected the run to stop within {timeout} s, it stands at step {self.trainer.step_count}. It is "
+                "paused; wait longer or for fewer steps."
+            )
+        if self.error is not None:
+            raise self.error
+        return self.trainer.step_count
+
+    @contextmanager
+    def paused(self) -> Iterator[Trainer]:
+        """The trainer between two steps, for as long as the block takes; the run goes on after it.
+
+        Weights and settings may be changed in it (in place, under torch.no_grad()): a rewind knows of it.
+        """
+        edited = False
+        with self._changed:
+            self._holds += 1
+        try:
+            with self._model:
+                before = self._versions()
+                try:
+                    yield self.trainer
+                finally:
+                    edited = self._versions() != before
+                    if edited:
+                        self._note_edit()
+        finally:
+            with self._changed:
+                self._holds -= 1
+                self._changed.notify_all()
+            if edited:
+                self._tell("frame")
+
+    # Looking back
+
+    def seek(self, step: int | None) -> None:
+        """Show a recorded step; changes nothing. None, or the newest step, follows the run again."""
+        with self._changed:
+            follow = step is None or step >= self.trainer.step_count
+            self._shown = None if follow or step is None else max(0, int(step))
+        self._tell("seek")
+
+    @property
+    def following(self) -> bool:
+        return self._shown is None
+
+    @property
+    def position(self) -> int:
+        """The step that is shown."""
+        return self.trainer.step_count if self._shown is None else self._shown
+
+    def rewind(self, step: int) -> None:
+        """Go back to the state after `step` steps, exactly: the checkpoint before it is loaded and replayed.
+
+        What came after is forgotten, and the run is paused.
+        """
+        self.pause()
+        if not 0 <= step <= self.trainer.step_count:
+            raise SettingError(
+                f"Expected a step of 0 to {self.trainer.step_count}, received {step!r}: rewinding only goes back."
+            )
+        # In a thread of its own an interrupt cannot leave the replay half done.
+        _apart(lambda: self._rewind(step))
+        self._tell("history")
+        self._tell("status")
+
+    def fork(self, step: int | None = None, **settings: Any) -> "Player":
+        """A run of its own from here, or from an earlier `step`, with changed settings (Trainer.settings).
+
+        This run is left as it is. The new one knows its `parent` and `forked_at`, and is not playing.
+        """
+        with self.paused() as trainer, self._books:
+            twin = copy.copy(self)
+            twin._set_up()
+            twin._settings_log, twin._edits = list(self._settings_log), list(self._edits)
+            twin._speed, twin._stop_when = self._speed, dict(self._stop_when)
+            twin.trainer, twin.recorder = trainer.clone(), self.recorder.copy()
+        if step is not None:
+            twin.rewind(step)
+        twin.trainer = twin.trainer.clone(**settings)
+        twin.parent, twin.forked_at, twin.error = self, twin.trainer.step_count, None
+        twin.status, twin.reason = "paused", f"Forked at step {twin.forked_at}."
+        # States from before the fork belong to the parent's settings.
+        twin.recorder.checkpoints = Recorder().checkpoints
+        twin._settings_log, twin._edits = [], []
+        twin._record_checkpoint()
+        return twin
+
+    @property
+    def last_good(self) -> int | None:
+        """After a loss that became NaN or infinite: the newest step whose state still gave a finite one."""
+        if isinstance(self.error, DivergedError) and self.trainer.step_count > 0:
+            return self.trainer.step_count - 1
+        return None
+
+    # What was recorded
+
+    @property
+    def history(self) -> list[dict[str, float]]:
+        """A dict a step: step, epoch, loss, lr, and at evaluated steps the scores of Trainer.evaluate."""
+        with self._books:
+            return self.recorder.history
+
+    def columns(self, after: int = -1) -> dict[str, np.ndarray]:
+        """What was recorded after step `after`, as columns: "step", "loss", "lr"; "eval_step" and each score."""
+        with self._books:
+            rows, evaluations = self.recorder.rows.after(after), self.recorder.evaluations.after(after)
+        columns = {
+            "step": np.array([step for step, _ in rows], dtype=np.float64),
+            "loss": np.array([row["loss"] for _, row in rows], dtype=np.float64),
+            "lr": np.array([row["lr"] for _, row in rows], dtype=np.float64),
+            "eval_step": np.array([step for step, _ in evaluations], dtype=np.float64),
+        }
+        names = [key for key in (evaluations[-1][1] if evaluations else {}) if key not in ("step", "epoch")]
+        for name in names:
+            columns[name] = np.array([scores[name] for _, scores in evaluations], dtype=np.float64)
+        return columns
+
+    def frame(self, step: int | None = None) -> dict[str, Any]:
+        """The newest frame at or before a step (by default the one shown): {"step": ..., "probe.key": array}."""
+        with self._books:
+            found = self.recorder.frames.at(self.position if step is None else step)
+        return {} if found is None else {"step": found[0], **found[1]}
+
+    def listen(self, callback: Callable[[str], None]) -> Callable[[], None]:
+        """Call `callback(event)` from now on; returns a function that ends it.
+
+        Events: "frame" (new rows and a new frame), "status" (play, pause, a setting), "seek", and "history" (what was
+        recorded has been replaced: read all of it again).
+        """
+        self._listeners.append(callback)
+
+        def remove() -> None:
+            if callback in self._listeners:
+                self._listeners.remove(callback)
+
+        return remove
+
+    # Settings
+
+    def set(self, *, lr: float) -> None:
+        """Change the learning rate between two steps, also while it plays."""
+        with self._model:
+            self.trainer.lr = lr
+            self._settings_log.append((self.trainer.step_count, {"lr": lr}))
+        self._tell("status")
+
+    @property
+    def speed(self) -> float | None:
+        """The most steps a second; None for as many as the machine can."""
+        return self._speed
+
+    @speed.setter
+    def speed(self, value: float | None) -> None:
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise SettingError(f"Expected a speed above 0 steps a second, or None, received {value!r}.")
+        with self._changed:
+            self._speed, self._next_step = value, 0.0
+            self._changed.notify_all()
+        self._tell("status")
+
+    @property
+    def stop_when(self) -> dict[str, float]:
+        """Stop conditions: {"step": 500, "test_accuracy": 0.95, "test_loss": 0.1}; the first that holds stops the run.
+
+        An accuracy and the step must be reached, a loss fallen to. What holds already when the run is played is left
+        out, so that one can play on.
+        """
+        return dict(self._stop_when)
+
+    @stop_when.setter
+    def stop_when(self, conditions: Mapping[str, float]) -> None:
+        with self._books:
+            newest = self.recorder.evaluations.at(self.trainer.step_count)
+        known = {"step", *(key for key in (newest[1] if newest else {}) if key.endswith(("_loss", "_accuracy")))}
+        unknown = set(conditions) - known
+        if unknown:
+            raise SettingError(
+                f"Expected stop conditions on {', '.join(sorted(known))}, received {', '.join(sorted(unknown))}."
+            )
+        with self._changed:
+            self._stop_when = {key: float(value) for key, value in conditions.items()}
+            self._armed = self._not_yet(self._stop_when)
+        self._tell("status")
+
+    @property
+    def rate(self) -> float:
+        """Steps a second, measured over about the last second; 0 while it does not play."""
+        if self.status != "playing" or len(self._pace) < 2:
+            return 0.0
+        (then, first), (now, last) = self._pace[0], self._pace[-1]
+        return (last - first) / (now - then) if now > then else 0.0
+
+    # In the thread
+
+    def _run(self) -> None:
+        error: Exception | None = None
+        try:
+            while self._ready():
+                with self._model:
+                    _TURNS.enter(self)
+                    self._advance()
+                    _TURNS.pass_on(self)
+                self._show_if_due()
+            if self._stop is not None and self._stop[0] == "finished":
+                self._evaluate_here()
+            with self._model:
+                self._record_frame()
+                self._record_checkpoint()
+            self._tell("frame")
+        except Exception as caught:  # kept: shown by the view, raised by wait()
+            error = caught
+            with self._changed:
+                self._ending = True
+        finally:
+            _TURNS.leave(self)
+        with self._changed:
+            self.error = error
+            status, reason = self._stop or ("paused", "Paused.")
+            self.status = "failed" if error else status
+            self.reason = str(error) or type(error).__name__ if error else reason
+            self._thread, self._stop, self._ending = None, None, False
+            self._changed.notify_all()
+        self._tell("status")
+
+    def _ready(self) -> bool:
+        """Wait for the next step's time; False when it is time to stop."""
+        with self._changed:
+            while self._stop is None:
+                delay = self._next_step - time.perf_counter() if self._speed else 0.0
+                if self._target is not None and self.trainer.step_count >= self._target:
+                    self._stop = "finished", f"Reached step {self._target}."
+                elif self._holds or delay > 0:
+                    _TURNS.leave(self)
+                    self._changed.wait(None if self._holds else delay)
+                else:
+                    if self._speed:
+                        self._next_step = max(self._next_step, time.perf_counter() - 1 / self._speed)
+                        self._next_step += 1 / self._speed
+                    return True
+            self._ending = True
+            return False
+
+    def _advance(self) -> None:
+        """One step, and what is due after it."""
+        lr = self.trainer.lr
+        row = self.trainer.step()
+        row["lr"] = lr
+        step = self.trainer.step_count
+        with self._books:
+            self.recorder.rows.add(step, row)
+        scores = self._record_evaluation() if self._evaluation_due(step) else {}
+        if self._armed:
+            self._check_stop({"step": step, **scores})
+        if time.perf_counter() >= self._next_checkpoint:
+            self._record_checkpoint()
+
+    def _show_if_due(self) -> None:
+        now = time.perf_counter()
+        if now < self._next_frame:
+            return
+        # A frame that came late does not move the ones after it.
+        self._next_frame = max(self._next_frame + 1 / self.fps, now)
+        self._pace.append((now, self.trainer.step_count))
+        with self._model:
+            self._record_frame()
+        self._tell("frame")
+
+    def _evaluation_due(self, step: int) -> bool:
+        return step in self._early or step % self._evaluate_every == 0
+
+    def _evaluate_here(self) -> None:
+        newest = self.recorder.evaluations.at(self.trainer.step_count)
+        if newest is None or newest[0] != self.trainer.step_count:
+            self._record_evaluation()
+
+    def _record_evaluation(self) -> dict[str, float]:
+        scores = self.trainer.evaluate()
+        step = self.trainer.step_count
+        with self._books:
+            self.recorder.evaluations.add(step, {"step": step, "epoch": self.trainer.epoch, **scores})
+        return scores
+
+    def _record_frame(self) -> None:
+        frame = {
+            f"{name}.{key}": np.asarray(array)
+            for name, probe in self.probes.items()
+            for key, array in probe(self.trainer).items()
+        }
+        with self._books:
+            self.recorder.add_frame(self.trainer.step_count, frame)
+
+    def _record_checkpoint(self) -> None:
+        started = time.perf_counter()
+        state = self.trainer.state_dict()
+        with self._books:
+            self.recorder.checkpoints.add(self.trainer.step_count, state)
+        took = time.perf_counter() - started
+        self._next_checkpoint = started + max(CHECKPOINT_SECONDS, took / CHECKPOINT_SHARE)
+
+    def _not_yet(self, conditions: Mapping[str, float]) -> dict[str, float]:
+        newest = self.recorder.evaluations.at(self.trainer.step_count)
+        here = {**(newest[1] if newest else {}), "step": self.trainer.step_count}
+        return {key: value for key, value in conditions.items() if not _holds(key, value, here)}
+
+    def _check_stop(self, here: dict[str, float]) -> None:
+        for key, value in self._armed.items():
+            if _holds(key, value, here):
+                words = key.replace("_", " ").capitalize()
+                self._request_stop("finished", f"{words} reached {here[key]:.4g}.")
+                return
+
+    # Going back
+
+    def _rewind(self, step: int) -> None:
+        with self._model:
+            with self._books:
+                found = self.recorder.checkpoints.at(step)
+            if found is None:
+                raise SettingError(
+                    f"Expected a step of {self.forked_at} or later, received {step}: this run was forked at step "
+                    f"{self.forked_at}. Rewind or fork its parent to go further back."
+                )
+            start, state = found
+            if any(start < edit <= step for edit in self._edits):
+                raise SettingError(
+                    f"Expected a step that can be replayed, received {step}: the model was edited by hand after step "
+                    f"{start}. Rewind to {start} or earlier."
+                )
+            changes = [(at, settings) for at, settings in self._settings_log if at < step]
+            self.trainer.load_state_dict(state)
+            with self._books:
+                # Frames up to the step stay: the replay gives the same ones.
+                self.recorder.cut(step)
+                self.recorder.rows.cut(start)
+                self.recorder.evaluations.cut(start)
+            while self.trainer.step_count < step:
+                self._replay_settings(changes, self.trainer.step_count)
+                lr = self.trainer.lr
+                row = self.trainer.step()
+                row["lr"] = lr
+                with self._books:
+                    self.recorder.rows.add(self.trainer.step_count, row)
+                if self._evaluation_due(self.trainer.step_count):
+                    self._record_evaluation()
+            self._settings_log = changes
+            self._edits = [edit for edit in self._edits if edit <= step]
+            self._record_frame()
+            self._record_checkpoint()
+            self._shown = None
+        with self._changed:
+            self.error = None
+            self.status, self.reason = "paused", f"Rewound to step {step}."
+
+    def _replay_settings(self, changes: list[tuple[int, dict[str, float]]], step: int) -> None:
+        for at, settings in changes:
+            if at == step:
+                self.trainer.lr = settings["lr"]
+
+    def _note_edit(self) -> None:
+        self._edits.append(self.trainer.step_count)
+        self._record_frame()
+        self._record_checkpoint()
+
+    def _versions(self) -> list[Any]:
+        """What changes when somebody edits the model in place, or a setting."""
+        tensors = [*self.trainer.model.parameters(), *self.trainer.model.buffers()]
+        return [self.trainer.lr, self.trainer.step_count, *((id(t), t._version) for t in tensors)]
+
+    # Between threads
+
+    def _tell(self, event: str) -> None:
+        for callback in list(self._listeners):
+            callback(event)
+
+    def _request_stop(self, status: str, reason: str) -> None:
+        with self._changed:
+            if self._thread is not None and self._stop is None:
+                self._stop = status, reason
+                self._changed.notify_all()
+
+    def _join(self, timeout: float | None = None) -> bool:
+        """Wait until nothing plays; True unless the timeout came first. In the thread itself there is nothing to wait for."""
+        with self._changed:
+            if self._thread is threading.current_thread():
+                return True
+            return self._changed.wait_for(lambda: self._thread is None, timeout)
+
+    def _show_progress(self, steps: int | None) -> None:
+        from tqdm.auto import tqdm  # only here: it looks for a notebook when it is imported
+
+        with tqdm(total=steps, initial=self.trainer.step_count, unit="step") as bar:
+            while not self._join(timeout=0.1):
+                bar.update(self.trainer.step_count - bar.n)
+            bar.update(self.trainer.step_count - bar.n)
+
+
+def _holds(key: str, value: float, here: Mapping[str, float]) -> bool:
+    if key not in here:
+        return False
+    return here[key] <= value if key.endswith("_loss") else here[key] >= value
+
+
+def _evaluation_steps(trainer: Trainer, every: int | None) -> tuple[frozenset[int], int]:
+    """(early steps to evaluate at, steps between two later evaluations).
+
+    An example's evaluation costs about a third of its training, so evaluating n examples every
+    n / (3 * share * batch_size) steps takes that share of the time.
+    """
+    if every is not None:
+        return frozenset(), every
+    tested = 0 if trainer.test is None else len(getattr(trainer.test, "dataset", trainer.test))
+    trained = min(TRAIN_SAMPLE, trainer.steps_per_epoch * trainer.batch_size)
+    every = math.ceil((tested + trained) / (3 * EVALUATION_SHARE * trainer.batch_size))
+    every = max(trainer.steps_per_epoch, every)
+    return frozenset(2**i for i in range(every.bit_length()) if 2**i < every), every
+
+
+def _apart(call: Callable[[], None]) -> None:
+    """Run a call in a thread of its own to its end, and raise what it raised."""
+    caught: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            call()
+        except BaseException as error:  # handed over to the caller
+            caught.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join()
+    if caught:
+        raise caught[0]
+
+
+@atexit.register
+def _pause_all() -> None:
+    # A thread inside torch while the interpreter is taken down can crash the process.
+    for player in list(_PLAYERS):
+        player.pause()
