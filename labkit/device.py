@@ -69,11 +69,8 @@ def _parse(prefer: str | torch.device) -> torch.device:
 
 def failure(device: torch.device) -> str | None:
     """Why a device does not count, or None: it counts when it takes a tensor and computes with it."""
-    present = {
-        "cuda": torch.cuda.is_available,
-        "mps": torch.backends.mps.is_available,
-    }.get(device.type)
-    if present is not None and not present():
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not present.get(device.type, True):
         return "not found"
     try:
         result = (torch.ones(2, 2, device=device) @ torch.ones(2, 2, device=device)).sum().item()
@@ -111,7 +108,7 @@ def cores() -> int:
 
 
 def threads_for(flops: float) -> int:
-    """CPU threads for a model whose forward pass on a batch takes `flops`: small ones would only wait for each other."""
+    """CPU threads for a forward pass of `flops` a batch: in a small one they would only wait for each other."""
     return 1 if flops < SMALL_FORWARD else cores()
 
 
@@ -127,7 +124,7 @@ def threads(n: int) -> Iterator[None]:
 
 
 def parse_dtype(precision_name: str) -> torch.dtype:
-    """"float32", "bfloat16" or "float16" as torch's dtype."""
+    """ "float32", "bfloat16" or "float16" as torch's dtype."""
     if precision_name not in DTYPES:
         raise SettingError(
             f'Expected a precision of "auto", {", ".join(map(repr, DTYPES))}, received {precision_name!r}.'
@@ -143,7 +140,7 @@ def free_memory(device: torch.device) -> tuple[int, int] | None:
 def seed_everything(seed: int) -> None:
     """Seed Python's, NumPy's and torch's global generators."""
     random.seed(seed)
-    np.random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002  # the global generator is meant
     torch.manual_seed(seed)
 
 

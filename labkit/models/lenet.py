@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from labkit.errors import SettingError
+from labkit.models.initial import conv3x3, linear
 
 
 class LeNet(nn.Sequential):
@@ -33,22 +34,21 @@ class LeNet(nn.Sequential):
             raise SettingError(f"Expected the channels of two convolutions, received {tuple(channels)}.")
         depth, height, width = inputs
         first, second = channels
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            super().__init__(
-                OrderedDict(
-                    conv1=nn.Conv2d(depth, first, 3, padding=1),
-                    relu1=nn.ReLU(),
-                    pool1=nn.MaxPool2d(2),
-                    conv2=nn.Conv2d(first, second, 3, padding=1),
-                    relu2=nn.ReLU(),
-                    pool2=nn.MaxPool2d(2),
-                    flatten=nn.Flatten(),
-                    linear1=nn.Linear(second * (height // 4) * (width // 4), hidden),
-                    relu3=nn.ReLU(),
-                    output=nn.Linear(hidden, outputs),
-                )
+        generator = torch.Generator().manual_seed(seed)
+        super().__init__(
+            OrderedDict(
+                conv1=conv3x3(depth, first, generator),
+                relu1=nn.ReLU(),
+                pool1=nn.MaxPool2d(2),
+                conv2=conv3x3(first, second, generator),
+                relu2=nn.ReLU(),
+                pool2=nn.MaxPool2d(2),
+                flatten=nn.Flatten(),
+                linear1=linear(second * (height // 4) * (width // 4), hidden, generator),
+                relu3=nn.ReLU(),
+                output=linear(hidden, outputs, generator),
             )
+        )
         self.config: dict[str, Any] = {
             "architecture": "LeNet",
             "inputs": list(inputs),

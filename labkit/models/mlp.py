@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from labkit.errors import SettingError
+from labkit.models.initial import linear
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "linear": nn.Identity,
@@ -45,16 +46,15 @@ class MLP(nn.Sequential):
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         if len(shape) > 1:
             layers["flatten"] = nn.Flatten()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            before = prod(shape)
-            for i, (width, name) in enumerate(zip(widths, names, strict=True), start=1):
-                layers[f"linear{i}"] = nn.Linear(before, width)
-                layers[f"{name}{i}"] = ACTIVATIONS[name]()
-                if dropout > 0:
-                    layers[f"dropout{i}"] = nn.Dropout(dropout)
-                before = width
-            layers["output"] = nn.Linear(before, outputs)
+        generator = torch.Generator().manual_seed(seed)
+        before = prod(shape)
+        for i, (width, name) in enumerate(zip(widths, names, strict=True), start=1):
+            layers[f"linear{i}"] = linear(before, width, generator)
+            layers[f"{name}{i}"] = ACTIVATIONS[name]()
+            if dropout > 0:
+                layers[f"dropout{i}"] = nn.Dropout(dropout)
+            before = width
+        layers["output"] = linear(before, outputs, generator)
         super().__init__(layers)
         self.config: dict[str, Any] = {
             "architecture": "MLP",

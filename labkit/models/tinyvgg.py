@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from labkit.errors import SettingError
+from labkit.models.initial import conv3x3, he_normal, linear
 
 
 class TinyVGG(nn.Sequential):
@@ -32,20 +33,16 @@ class TinyVGG(nn.Sequential):
             )
         depth, height, width = inputs
         layers: OrderedDict[str, nn.Module] = OrderedDict()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            for block, wide in enumerate(channels, start=1):
-                for place in (1, 2):
-                    conv = nn.Conv2d(depth, wide, 3, padding=1)
-                    nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
-                    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]  # a bias is there: bias=True
-                    layers[f"conv{block}_{place}"] = conv
-                    layers[f"relu{block}_{place}"] = nn.ReLU()
-                    depth = wide
-                layers[f"pool{block}"] = nn.MaxPool2d(2)
-                height, width = height // 2, width // 2
-            layers["flatten"] = nn.Flatten()
-            layers["output"] = nn.Linear(depth * height * width, outputs)
+        generator = torch.Generator().manual_seed(seed)
+        for block, wide in enumerate(channels, start=1):
+            for place in (1, 2):
+                layers[f"conv{block}_{place}"] = conv3x3(depth, wide, generator, he_normal)
+                layers[f"relu{block}_{place}"] = nn.ReLU()
+                depth = wide
+            layers[f"pool{block}"] = nn.MaxPool2d(2)
+            height, width = height // 2, width // 2
+        layers["flatten"] = nn.Flatten()
+        layers["output"] = linear(depth * height * width, outputs, generator)
         super().__init__(layers)
         self.config: dict[str, Any] = {
             "architecture": "TinyVGG",

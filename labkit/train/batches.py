@@ -47,9 +47,7 @@ class TensorBatches:
     # Enough for one pass to be efficient, few enough for the activations of a small CNN to fit anywhere.
     EVALUATION_BATCH = 512
 
-    def __init__(
-        self, inputs: Tensor, targets: Tensor, batch_size: int, shuffle: bool, device: torch.device
-    ) -> None:
+    def __init__(self, inputs: Tensor, targets: Tensor, batch_size: int, shuffle: bool, device: torch.device) -> None:
         if len(inputs) == 0 or len(inputs) != len(targets):
             raise DataError(
                 f"Expected as many targets as inputs and at least one, received {len(inputs)} inputs and "
@@ -81,20 +79,22 @@ class LoaderBatches:
 
     def __init__(self, source: Any, batch_size: int, shuffle: bool, device: torch.device) -> None:
         self._loader = source if isinstance(source, DataLoader) else None
-        self._dataset = source.dataset if isinstance(source, DataLoader) else source
+        self._dataset: Any = source.dataset if isinstance(source, DataLoader) else source
         if isinstance(self._dataset, IterableDataset) or not hasattr(self._dataset, "__len__"):
+            kind = type(self._dataset).__name__
             raise DataError(
-                f"Expected a map-style data set (with __len__ and __getitem__), received "
-                f"{type(self._dataset).__name__}. A stream has no epochs to replay: collect it first."
+                f"Expected a map-style data set (with __len__ and __getitem__), received {kind}. "
+                "A stream has no epochs to replay: collect it first."
             )
-        if self._loader is not None and self._loader.batch_size is None:
-            raise DataError("Expected a DataLoader with a batch_size, received one with its own batches (None).")
         if self._loader is None:
             self.batch_size, self.examples = batch_size, len(self._dataset)
+        elif self._loader.batch_size is None:
+            raise DataError("Expected a DataLoader with a batch_size, received one with its own batches (None).")
         else:  # what an epoch really delivers: a sampler or drop_last may leave examples out
             self.batch_size = self._loader.batch_size
             full = len(self._loader) * self.batch_size
-            self.examples = full if self._loader.drop_last else len(self._loader.sampler)
+            sampler: Any = self._loader.sampler
+            self.examples = full if self._loader.drop_last else len(sampler)
         if self.examples == 0:
             raise DataError("Expected at least one example, received an empty data set.")
         self.shuffle, self._device = shuffle, device
@@ -144,4 +144,3 @@ class LoaderBatches:
             inputs.to(self._device, non_blocking=self._pin),
             targets.to(self._device, non_blocking=self._pin),
         )
-

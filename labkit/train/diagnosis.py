@@ -50,9 +50,7 @@ def _finite(value: object) -> bool:
     return True
 
 
-def batch_that_fits(
-    model: nn.Module, loss: Callable[[Tensor, Tensor], Tensor], inputs: Tensor, targets: Tensor
-) -> int:
+def batch_that_fits(model: nn.Module, loss: Callable[[Tensor, Tensor], Tensor], inputs: Tensor, targets: Tensor) -> int:
     """The largest halving of a batch whose forward and backward pass fit in memory; 0 where none does.
 
     Leaves gradients behind (the caller clears them) and the buffers as they were.

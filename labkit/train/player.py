@@ -136,7 +136,7 @@ class Player:
         try:
             if progress:
                 self._show_progress(steps)
-            finished = self._join(timeout)
+            finished = self._wait_in_slices(timeout)
         except KeyboardInterrupt:
             self._request_stop("paused", "Interrupted.")
             raise
@@ -381,8 +381,9 @@ class Player:
                     self._changed.wait(None if self._holds else delay)
                 else:
                     if self._speed:
-                        self._next_step = max(self._next_step, time.perf_counter() - 1 / self._speed)
-                        self._next_step += 1 / self._speed
+                        now, gap = time.perf_counter(), 1 / self._speed
+                        late = self._next_step < now - gap  # more than one step behind: do not catch up in a burst
+                        self._next_step = (now if late else self._next_step) + gap
                     return True
             self._ending = True
             return False
@@ -526,11 +527,19 @@ class Player:
                 self._changed.notify_all()
 
     def _join(self, timeout: float | None = None) -> bool:
-        """Wait until nothing plays; True unless the timeout came first. In the thread itself there is nothing to wait for."""
+        """Wait until nothing plays; True unless the timeout came first. The thread itself never waits for its own end."""
         with self._changed:
             if self._thread is threading.current_thread():
                 return True
             return self._changed.wait_for(lambda: self._thread is None, timeout)
+
+    def _wait_in_slices(self, timeout: float | None) -> bool:
+        """As `_join`, but the main thread wakes up often enough to be interrupted wherever a signal is delivered."""
+        end = math.inf if timeout is None else time.monotonic() + timeout
+        while (left := end - time.monotonic()) > 0:
+            if self._join(min(0.1, left)):
+                return True
+        return self._join(0)
 
     def _show_progress(self, steps: int | None) -> None:
         from tqdm.auto import tqdm  # only here: it looks for a notebook when it is imported

@@ -37,11 +37,9 @@ class Series:
         return zip(list(self._steps), list(self._items), strict=True)
 
     def add(self, step: int, item: Any) -> None:
-        """Add an item after all others; one of the same step, and a last one that is not its bucket's first, give way."""
+        """Add an item after all others; one of the same step, and a last one not first in its bucket, give way."""
         steps = self._steps
-        if steps and (
-            steps[-1] == step or len(steps) > 1 and steps[-1] // self.width == steps[-2] // self.width
-        ):
+        if steps and (steps[-1] == step or len(steps) > 1 and steps[-1] // self.width == steps[-2] // self.width):
             self._pop()
         size = self._size(item, self._items[-1] if steps else None)
         steps.append(step)
@@ -79,7 +77,9 @@ class Series:
 
     def _thin(self) -> None:
         self.width *= 2
-        steps, items, sizes = [], [], []
+        steps: list[int] = []
+        items: list[Any] = []
+        sizes: list[int] = []
         for step, item in zip(self._steps, self._items, strict=True):
             if not steps or step == self._steps[-1] or step // self.width > steps[-1] // self.width:
                 sizes.append(self._size(item, items[-1] if items else None))

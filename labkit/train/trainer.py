@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
 from labkit import device as devices
-from labkit.errors import CheckpointError, DataError, DivergedError, OutOfMemoryError, SettingError
+from labkit.errors import DataError, DivergedError, OutOfMemoryError, SettingError
 from labkit.train import checkpoint, diagnosis
 from labkit.train.batches import Batches, LoaderBatches, TensorBatches, mix
 
@@ -51,7 +51,8 @@ class Trainer:
     train, test: a labkit Dataset (anything with `.inputs` and `.targets` tensors, which are then kept on the device and
         indexed), or, for data too large for that, any map-style torch Dataset or DataLoader.
     loss: "cross_entropy", "mse", or loss(output, target) -> scalar mean; by default the first for integer targets.
-    optimizer: a name of OPTIMIZERS, or optimizer(parameters, lr=lr), such as functools.partial(torch.optim.SGD, nesterov=True).
+    optimizer: a name of OPTIMIZERS, or optimizer(parameters, lr=lr), such as
+        functools.partial(torch.optim.SGD, momentum=0.5).
     device: as labkit.device.choose takes it. precision: "auto" (the device's), "float32", "bfloat16", "float16".
     seed: fixes the order of the examples and what dropout draws. Step k draws the same numbers whatever was drawn
         elsewhere, and the global generator is given back as it was.
@@ -263,9 +264,7 @@ class Trainer:
             raise SettingError("Expected a DataLoader's own batch_size; make a new DataLoader to change it.")
         return self._make_batches(self.train, batch_size, self._shuffle)
 
-    def _make_optimizer(
-        self, choice: str | Callable[..., torch.optim.Optimizer], lr: float
-    ) -> torch.optim.Optimizer:
+    def _make_optimizer(self, choice: str | Callable[..., torch.optim.Optimizer], lr: float) -> torch.optim.Optimizer:
         parameters = [p for p in self.model.parameters() if p.requires_grad]
         if not parameters:
             raise SettingError("Expected a model with parameters to train, received one that has none.")
@@ -403,7 +402,7 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Hold an interrupt (Ctrl-C, the notebook's stop button) back until the block is done, so no step is left half done.
+    """Hold an interrupt (Ctrl-C, the notebook's stop button) back to the end of the block: no step is left half done.
 
     Only the main thread is ever interrupted.
     """

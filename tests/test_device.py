@@ -1,0 +1,90 @@
+"""The choice of a device, with devices planted."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+
+import labkit
+from labkit import device
+from labkit.errors import DeviceError, SettingError
+
+
+def plant(monkeypatch, working=(), present=("cuda", "mps")):
+    monkeypatch.setattr(
+        device,
+        "failure",
+        lambda d: None if d.type in ("cpu", *working) else ("driver too old" if d.type in present else "not found"),
+    )
+
+
+def test_the_cpu_is_there_and_says_why(monkeypatch):
+    plant(monkeypatch, present=())
+    chosen = device.choose()
+    assert (chosen.device.type, chosen.dtype) == ("cpu", torch.float32)
+    assert chosen.reason.startswith("no CUDA or MPS device here")
+
+
+def test_a_device_that_fails_does_not_count_and_is_named(monkeypatch):
+    plant(monkeypatch)
+    assert "CUDA (driver too old)" in device.choose().reason
+
+
+@pytest.mark.parametrize(
+    ("bf16", "capability", "dtype"),
+    [(True, (9, 0), torch.bfloat16), (False, (7, 5), torch.float16), (False, (6, 1), torch.float32)],
+)
+def test_precision_of_cuda_cards(monkeypatch, bf16, capability, dtype):
+    plant(monkeypatch, working=("cuda", "mps"))
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: bf16)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda d: capability)
+    chosen = device.choose()
+    assert (chosen.device.type, chosen.dtype) == ("cuda", dtype)
+
+
+def test_mps_comes_before_the_cpu(monkeypatch):
+    plant(monkeypatch, working=("mps",))
+    assert device.choose().device.type == "mps"
+
+
+def test_a_device_asked_for_must_compute(monkeypatch):
+    assert device.choose("cpu").reason.startswith("you asked for it")
+    plant(monkeypatch)
+    with pytest.raises(DeviceError, match="'cuda': driver too old"):
+        device.choose("cuda")
+    with pytest.raises(DeviceError, match="received 'gpu0'"):
+        device.choose("gpu0")
+
+
+def test_computing_is_really_tried():
+    assert device.failure(torch.device("cpu")) is None
+    assert device.failure(torch.device("meta")) is not None
+
+
+def test_threads_are_given_back():
+    before = torch.get_num_threads()
+    with pytest.raises(ZeroDivisionError), device.threads(before + 1):
+        assert torch.get_num_threads() == before + 1
+        raise ZeroDivisionError
+    assert torch.get_num_threads() == before
+    assert device.threads_for(1e6) == 1 and device.threads_for(1e9) == device.cores()
+
+
+def test_setup_says_one_line_and_seeds(capsys):
+    def draw():
+        return random.random(), np.random.rand(), torch.rand(1).item()  # noqa: NPY002
+
+    labkit.setup(seed=3)
+    first = draw()
+    chosen = labkit.setup(seed=3)
+    assert draw() == first
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 and str(chosen) in lines[0] and lines[0].endswith("Seed 3.")
+    labkit.setup(seed=4)
+    assert draw() != first
+
+
+def test_unknown_precision():
+    with pytest.raises(SettingError, match="int4"):
+        device.parse_dtype("int4")
