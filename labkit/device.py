@@ -144,9 +144,7 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def setup(seed: int = 0) -> Device:
-    """Seed everything, choose a device, and say in one line which and why."""
+def setup(seed: int = 0) -> None:
+    """Seed everything, choose a device, and print in one line which and why."""
     seed_everything(seed)
-    chosen = choose()
-    print(f"labkit on {chosen}. Seed {seed}.")
-    return chosen
+    print(f"labkit on {choose()}. Seed {seed}.")

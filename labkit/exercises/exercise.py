@@ -47,7 +47,7 @@ class Exercise:
     _hints_given: int = field(default=0, repr=False)
 
     def check(self, answer: Any = None) -> Outcome:
-        """Right, wrong with the likely mistake, or not tried yet (None, or a function that returns None). Never raises."""
+        """Right, wrong with the likely mistake, or not tried yet (None or a function that returns it). Never raises."""
         try:
             self.examine(answer)
         except Unattempted:

@@ -29,8 +29,8 @@ def _gradient(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
 
 def _integrated_gradients(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
     # All points of one example at once: captum's own choice for whole batches is three times slower on a CPU.
-    result = IntegratedGradients(model).attribute(x, target=target, n_steps=PATH_POINTS, internal_batch_size=PATH_POINTS)
-    return result.to(x.dtype)
+    method = IntegratedGradients(model)
+    return method.attribute(x, target=target, n_steps=PATH_POINTS, internal_batch_size=PATH_POINTS).to(x.dtype)
 
 
 METHODS: dict[str, Method] = {
@@ -47,9 +47,7 @@ METHODS: dict[str, Method] = {
 }
 
 
-def attribute(
-    model: nn.Module, x: Tensor, target: int | Tensor, method: str = "integrated_gradients"
-) -> Tensor:
+def attribute(model: nn.Module, x: Tensor, target: int | Tensor, method: str = "integrated_gradients") -> Tensor:
     """How much each value of `x` speaks for (positive) or against (negative) the output `target`.
 
     x: a batch (n, ...). target: an output's index, or one for each example (n,). Returns a tensor like `x`.

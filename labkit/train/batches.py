@@ -4,7 +4,7 @@ Nothing random is kept between two batches, so a run can be continued, rewound a
 """
 
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -39,6 +39,10 @@ def order(examples: int, shuffle: bool, seed: int, epoch: int) -> Tensor:
 def spread(examples: int, most: int) -> Tensor:
     """Indices of at most `most` of the examples, evenly spaced."""
     return torch.linspace(0, examples - 1, min(examples, most)).round().long()
+
+
+def _is_stream(dataset: object) -> bool:
+    return isinstance(dataset, IterableDataset) or not hasattr(dataset, "__len__")
 
 
 class TensorBatches:
@@ -79,8 +83,8 @@ class LoaderBatches:
 
     def __init__(self, source: Any, batch_size: int, shuffle: bool, device: torch.device) -> None:
         self._loader = source if isinstance(source, DataLoader) else None
-        self._dataset: Any = source.dataset if isinstance(source, DataLoader) else source
-        if isinstance(self._dataset, IterableDataset) or not hasattr(self._dataset, "__len__"):
+        self._dataset = cast(Any, source.dataset if isinstance(source, DataLoader) else source)
+        if _is_stream(self._dataset):
             kind = type(self._dataset).__name__
             raise DataError(
                 f"Expected a map-style data set (with __len__ and __getitem__), received {kind}. "

@@ -70,7 +70,6 @@ class Player:
     def _set_up(self) -> None:
         """What a player has of its own, and a fork therefore anew."""
         self._model = threading.RLock()  # held by whoever touches the model
-        self._books = threading.RLock()  # held by whoever reads or writes the recorder
         self._changed = threading.Condition()  # of all that follows
         self._thread: threading.Thread | None = None
         self._stop: tuple[str, str] | None = None  # status and reason to stop with at the next chance
@@ -215,7 +214,7 @@ class Player:
 
         This run is left as it is. The new one knows its `parent` and `forked_at`, and is not playing.
         """
-        with self.paused() as trainer, self._books:
+        with self.paused() as trainer:
             twin = copy.copy(self)
             twin._set_up()
             twin._settings_log, twin._edits = list(self._settings_log), list(self._edits)
@@ -244,28 +243,15 @@ class Player:
     @property
     def history(self) -> list[dict[str, float]]:
         """A dict a step: step, epoch, loss, lr, and at evaluated steps the scores of Trainer.evaluate."""
-        with self._books:
-            return self.recorder.history
+        return self.recorder.history
 
     def columns(self, after: int = -1) -> dict[str, np.ndarray]:
         """What was recorded after step `after`, as columns: "step", "loss", "lr"; "eval_step" and each score."""
-        with self._books:
-            rows, evaluations = self.recorder.rows.after(after), self.recorder.evaluations.after(after)
-        columns = {
-            "step": np.array([step for step, _ in rows], dtype=np.float64),
-            "loss": np.array([row["loss"] for _, row in rows], dtype=np.float64),
-            "lr": np.array([row["lr"] for _, row in rows], dtype=np.float64),
-            "eval_step": np.array([step for step, _ in evaluations], dtype=np.float64),
-        }
-        names = [key for key in (evaluations[-1][1] if evaluations else {}) if key not in ("step", "epoch")]
-        for name in names:
-            columns[name] = np.array([scores[name] for _, scores in evaluations], dtype=np.float64)
-        return columns
+        return self.recorder.columns(after)
 
     def frame(self, step: int | None = None) -> dict[str, Any]:
         """The newest frame at or before a step (by default the one shown): {"step": ..., "probe.key": array}."""
-        with self._books:
-            found = self.recorder.frames.at(self.position if step is None else step)
+        found = self.recorder.frames.at(self.position if step is None else step)
         return {} if found is None else {"step": found[0], **found[1]}
 
     def listen(self, callback: Callable[[str], None]) -> Callable[[], None]:
@@ -316,8 +302,7 @@ class Player:
 
     @stop_when.setter
     def stop_when(self, conditions: Mapping[str, float]) -> None:
-        with self._books:
-            newest = self.recorder.evaluations.at(self.trainer.step_count)
+        newest = self.recorder.evaluations.at(self.trainer.step_count)
         known = {"step", *(key for key in (newest[1] if newest else {}) if key.endswith(("_loss", "_accuracy")))}
         unknown = set(conditions) - known
         if unknown:
@@ -394,8 +379,7 @@ class Player:
         row = self.trainer.step()
         row["lr"] = lr
         step = self.trainer.step_count
-        with self._books:
-            self.recorder.rows.add(step, row)
+        self.recorder.rows.add(step, row)
         scores = self._record_evaluation() if self._evaluation_due(step) else {}
         if self._armed:
             self._check_stop({"step": step, **scores})
@@ -424,8 +408,7 @@ class Player:
     def _record_evaluation(self) -> dict[str, float]:
         scores = self.trainer.evaluate()
         step = self.trainer.step_count
-        with self._books:
-            self.recorder.evaluations.add(step, {"step": step, "epoch": self.trainer.epoch, **scores})
+        self.recorder.evaluations.add(step, {"step": step, "epoch": self.trainer.epoch, **scores})
         return scores
 
     def _record_frame(self) -> None:
@@ -434,14 +417,12 @@ class Player:
             for name, probe in self.probes.items()
             for key, array in probe(self.trainer).items()
         }
-        with self._books:
-            self.recorder.add_frame(self.trainer.step_count, frame)
+        self.recorder.add_frame(self.trainer.step_count, frame)
 
     def _record_checkpoint(self) -> None:
         started = time.perf_counter()
         state = self.trainer.state_dict()
-        with self._books:
-            self.recorder.checkpoints.add(self.trainer.step_count, state)
+        self.recorder.checkpoints.add(self.trainer.step_count, state)
         took = time.perf_counter() - started
         self._next_checkpoint = started + max(CHECKPOINT_SECONDS, took / CHECKPOINT_SHARE)
 
@@ -461,8 +442,7 @@ class Player:
 
     def _rewind(self, step: int) -> None:
         with self._model:
-            with self._books:
-                found = self.recorder.checkpoints.at(step)
+            found = self.recorder.checkpoints.at(step)
             if found is None:
                 raise SettingError(
                     f"Expected a step of {self.forked_at} or later, received {step}: this run was forked at step "
@@ -476,18 +456,16 @@ class Player:
                 )
             changes = [(at, settings) for at, settings in self._settings_log if at < step]
             self.trainer.load_state_dict(state)
-            with self._books:
-                # Frames up to the step stay: the replay gives the same ones.
-                self.recorder.cut(step)
-                self.recorder.rows.cut(start)
-                self.recorder.evaluations.cut(start)
+            # Frames up to the step stay: the replay gives the same ones.
+            self.recorder.cut(step)
+            self.recorder.rows.cut(start)
+            self.recorder.evaluations.cut(start)
             while self.trainer.step_count < step:
                 self._replay_settings(changes, self.trainer.step_count)
                 lr = self.trainer.lr
                 row = self.trainer.step()
                 row["lr"] = lr
-                with self._books:
-                    self.recorder.rows.add(self.trainer.step_count, row)
+                self.recorder.rows.add(self.trainer.step_count, row)
                 if self._evaluation_due(self.trainer.step_count):
                     self._record_evaluation()
             self._settings_log = changes
@@ -527,7 +505,7 @@ class Player:
                 self._changed.notify_all()
 
     def _join(self, timeout: float | None = None) -> bool:
-        """Wait until nothing plays; True unless the timeout came first. The thread itself never waits for its own end."""
+        """Wait until nothing plays; True unless the timeout came first. The thread never waits for its own end."""
         with self._changed:
             if self._thread is threading.current_thread():
                 return True

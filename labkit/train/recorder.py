@@ -1,5 +1,6 @@
 """What a run leaves behind, in bounded memory however long it is: rows, frames and checkpoints by step."""
 
+import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,7 +19,8 @@ class Series:
     When the budget is full, buckets of steps double in width and only the first item of each bucket stays: what is
     left is evenly spread over the run and depends on its steps alone. The first and the last item always stay.
 
-    `size(item, before)` is what an item adds to the one before it (None for the first).
+    `size(item, before)` is what an item adds to the one before it (None for the first). One thread may add while others
+    read.
     """
 
     def __init__(self, budget: int, size: Callable[[Any, Any], int]) -> None:
@@ -29,46 +31,55 @@ class Series:
         self._steps: list[int] = []
         self._items: list[Any] = []
         self._sizes: list[int] = []
+        self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._steps)
 
     def __iter__(self) -> Iterator[tuple[int, Any]]:
-        return zip(list(self._steps), list(self._items), strict=True)
+        return iter(self.after(-1))
 
     def add(self, step: int, item: Any) -> None:
         """Add an item after all others; one of the same step, and a last one not first in its bucket, give way."""
-        steps = self._steps
-        if steps and (steps[-1] == step or len(steps) > 1 and steps[-1] // self.width == steps[-2] // self.width):
-            self._pop()
-        size = self._size(item, self._items[-1] if steps else None)
-        steps.append(step)
-        self._items.append(item)
-        self._sizes.append(size)
-        self.nbytes += size
-        while self.nbytes > self.budget and len(steps) > 2:
-            self._thin()
+        with self._lock:
+            steps = self._steps
+            if steps and (steps[-1] == step or (len(steps) > 1 and self._bucket(steps[-1]) == self._bucket(steps[-2]))):
+                self._pop()
+            size = self._size(item, self._items[-1] if steps else None)
+            steps.append(step)
+            self._items.append(item)
+            self._sizes.append(size)
+            self.nbytes += size
+            while self.nbytes > self.budget and len(self._steps) > 2:
+                self._thin()
 
     def at(self, step: int) -> tuple[int, Any] | None:
         """The newest (step, item) at or before `step`, or None."""
-        place = bisect_right(self._steps, step) - 1
-        return None if place < 0 else (self._steps[place], self._items[place])
+        with self._lock:
+            place = bisect_right(self._steps, step) - 1
+            return None if place < 0 else (self._steps[place], self._items[place])
 
     def after(self, step: int) -> list[tuple[int, Any]]:
         """All (step, item) after `step`."""
-        place = bisect_right(self._steps, step)
-        return list(zip(self._steps[place:], self._items[place:], strict=True))
+        with self._lock:
+            place = bisect_right(self._steps, step)
+            return list(zip(self._steps[place:], self._items[place:], strict=True))
 
     def cut(self, step: int) -> None:
         """Forget what came after `step`."""
-        while self._steps and self._steps[-1] > step:
-            self._pop()
+        with self._lock:
+            while self._steps and self._steps[-1] > step:
+                self._pop()
 
     def copy(self) -> "Series":
         twin = Series(self.budget, self._size)
-        twin.width, twin.nbytes = self.width, self.nbytes
-        twin._steps, twin._items, twin._sizes = list(self._steps), list(self._items), list(self._sizes)
+        with self._lock:
+            twin.width, twin.nbytes = self.width, self.nbytes
+            twin._steps, twin._items, twin._sizes = list(self._steps), list(self._items), list(self._sizes)
         return twin
+
+    def _bucket(self, step: int) -> int:
+        return step // self.width
 
     def _pop(self) -> None:
         self._steps.pop()
@@ -81,12 +92,11 @@ class Series:
         items: list[Any] = []
         sizes: list[int] = []
         for step, item in zip(self._steps, self._items, strict=True):
-            if not steps or step == self._steps[-1] or step // self.width > steps[-1] // self.width:
+            if not steps or step == self._steps[-1] or self._bucket(step) > self._bucket(steps[-1]):
                 sizes.append(self._size(item, items[-1] if items else None))
                 steps.append(step)
                 items.append(item)
-        # In place, because `add` holds on to the list of steps.
-        self._steps[:], self._items[:], self._sizes[:] = steps, items, sizes
+        self._steps, self._items, self._sizes = steps, items, sizes
         self.nbytes = sum(sizes)
 
 
@@ -115,6 +125,14 @@ class Recorder:
             rows.setdefault(step, {"step": step, "epoch": scores["epoch"]}).update(scores)
         return [rows[step] for step in sorted(rows)]
 
+    def columns(self, after: int = -1) -> dict[str, np.ndarray]:
+        """What was recorded after step `after`, as columns: "step", "loss", "lr"; "eval_step" and each score."""
+        rows, evaluations = self.rows.after(after), self.evaluations.after(after)
+        columns = {name: _column(rows, name) for name in ("step", "loss", "lr")}
+        columns["eval_step"] = _column(evaluations, "step")
+        scores = [name for name in (evaluations[-1][1] if evaluations else {}) if name not in ("step", "epoch")]
+        return columns | {name: _column(evaluations, name) for name in scores}
+
     def add_frame(self, step: int, frame: dict[str, np.ndarray]) -> None:
         """Keep a frame; arrays that did not change since the last one are kept once."""
         before = self.frames.at(step)
@@ -139,6 +157,10 @@ class Recorder:
     @property
     def _all(self) -> tuple[Series, ...]:
         return self.rows, self.evaluations, self.frames, self.checkpoints
+
+
+def _column(rows: list[tuple[int, dict[str, float]]], name: str) -> np.ndarray:
+    return np.array([row[name] for _, row in rows], dtype=np.float64)
 
 
 def frame_bytes(frame: dict[str, np.ndarray], before: dict[str, np.ndarray] | None) -> int:
