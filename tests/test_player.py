@@ -208,6 +208,24 @@ def test_edits_by_hand_are_part_of_the_past():
     assert not (player.trainer.model.linear1.weight == 0).any()
 
 
+def test_a_state_loaded_from_outside_is_part_of_the_past(tmp_path):
+    player = make()
+    player.wait(steps=20)
+    player.trainer.save(tmp_path / "state.safetensors")
+    player.wait(steps=50)
+    history = player.history
+    events = []
+    player.listen(events.append)
+    with player.paused() as trainer:
+        trainer.load(tmp_path / "state.safetensors")
+    assert events == ["history"]
+    assert player.history == history[:21]
+    player.wait(steps=50)
+    assert [row["loss"] for row in player.history[1:]] == [row["loss"] for row in history[1:]]
+    player.rewind(30)
+    assert player.trainer.step_count == 30
+
+
 def test_paused_stands_between_two_steps_while_it_plays():
     player = make()
     player.play()

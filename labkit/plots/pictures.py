@@ -28,5 +28,5 @@ def pictures(images: np.ndarray, names: Sequence[str] | None = None) -> Figure:
         if names:
             axes.set_title(str(names[i]), fontsize=10, pad=3)
     listed = f": {', '.join(map(str, names))}" if names else ""
-    figure.text = f"{len(images)} pictures{listed}."
+    figure.alt = f"{len(images)} pictures{listed}."
     return figure

@@ -3,6 +3,7 @@
 import atexit
 import copy
 import math
+import sys
 import threading
 import time
 import weakref
@@ -157,7 +158,7 @@ class Player:
 
         Weights and settings may be changed in it (in place, under torch.no_grad()): a rewind knows of it.
         """
-        edited = False
+        event = None
         with self._changed:
             self._holds += 1
         try:
@@ -166,15 +167,14 @@ class Player:
                 try:
                     yield self.trainer
                 finally:
-                    edited = self._versions() != before
-                    if edited:
-                        self._note_edit()
+                    if self._versions() != before:
+                        event = self._note_edit()
         finally:
             with self._changed:
                 self._holds -= 1
                 self._changed.notify_all()
-            if edited:
-                self._tell("frame")
+            if event is not None:
+                self._tell(event)
 
     # Looking back
 
@@ -482,10 +482,16 @@ class Player:
             if at == step:
                 self.trainer.lr = settings["lr"]
 
-    def _note_edit(self) -> None:
-        self._edits.append(self.trainer.step_count)
+    def _note_edit(self) -> str:
+        """Keep what somebody made of the model, or loaded into it, and return the event that tells of it."""
+        step = self.trainer.step_count
+        newest = self.recorder.rows.at(sys.maxsize)
+        went_back = newest is not None and newest[0] > step
+        self.recorder.cut(step)
+        self._edits = [*(edit for edit in self._edits if edit < step), step]
         self._record_frame()
         self._record_checkpoint()
+        return "history" if went_back else "frame"
 
     def _versions(self) -> list[Any]:
         """What changes when somebody edits the model in place, or a setting."""
