@@ -22,7 +22,7 @@ class TinyVGG(nn.Sequential):
     def __init__(
         self,
         inputs: Sequence[int] = (3, 48, 48),
-        outputs: int = 8,
+        outputs: int = 10,
         channels: Sequence[int] = (16, 32, 64),
         seed: int = 0,
     ) -> None:
