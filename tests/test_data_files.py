@@ -296,6 +296,7 @@ IMAGES = "train-images-idx3-ubyte.gz"
         (gzip.compress(struct.pack(">4I", 0xD03, 20, 28, 28)), "kind 0xd03"),
         (gzip.compress(idx(np.zeros((19, 28, 28), np.uint8))), "19 inputs and 20 targets"),
     ],
+    ids=["no gzip", "empty", "cut off", "too short", "too many", "too large", "none", "wrong kind", "unequal"],
 )
 def test_damaged_and_hostile_idx_files(tmp_path, content, message):
     write_mnist(tmp_path)
@@ -400,6 +401,7 @@ def test_cifar10_of_a_local_copy(tmp_path, no_network, form):
         (dict.fromkeys(PARTS[:1], b"\x00" * 3073 * 10001), "records of 3073"),
         (dict.fromkeys(PARTS, b"\x0b" + b"\x00" * 3072), "0 to 9"),
     ],
+    ids=["missing", "short", "long", "label"],
 )
 def test_damaged_cifar_archives(tmp_path, members, message):
     write_tar(tmp_path / "cifar-10-binary.tar.gz", members)
