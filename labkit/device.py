@@ -12,7 +12,7 @@ import torch
 from labkit.errors import DeviceError, SettingError
 
 # Below this many floating-point operations in a forward pass, a second CPU thread costs more in contention than it
-# computes (measured on two cores: 3 M, an 8 x 8 LeNet, gains nothing; 500 M, a wide MLP, gains 1.8 times).
+# computes (measured: 3 M, an 8 x 8 LeNet, gains nothing; 500 M, a wide MLP, gains 1.8 times on two free cores).
 SMALL_FORWARD = 50_000_000
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -108,8 +108,11 @@ def cores() -> int:
 
 
 def threads_for(flops: float) -> int:
-    """CPU threads for a forward pass of `flops` a batch: in a small one they would only wait for each other."""
-    return 1 if flops < SMALL_FORWARD else cores()
+    """CPU threads for a forward pass of `flops` a batch: one for a small one, else all cores but one.
+
+    The one is for the browser: threads that wait for a core that is taken make training many times slower.
+    """
+    return 1 if flops < SMALL_FORWARD else max(1, cores() - 1)
 
 
 @contextmanager

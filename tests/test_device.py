@@ -70,7 +70,12 @@ def test_threads_are_given_back():
     with pytest.raises(ZeroDivisionError), device.threads(before + 1):
         1 / 0  # noqa: B018
     assert torch.get_num_threads() == before
-    assert device.threads_for(1e6) == 1 and device.threads_for(1e9) == device.cores()
+
+
+@pytest.mark.parametrize(("flops", "cores", "threads"), [(1e6, 16, 1), (1e9, 16, 15), (1e9, 2, 1), (1e9, 1, 1)])
+def test_one_core_is_left_for_the_browser(monkeypatch, flops, cores, threads):
+    monkeypatch.setattr(device, "cores", lambda: cores)
+    assert device.threads_for(flops) == threads
 
 
 def test_setup_says_one_line_and_seeds(capsys):
