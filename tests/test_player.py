@@ -77,7 +77,7 @@ def test_play_and_pause():
     assert not any(thread.name == "labkit-player" for thread in threading.enumerate())
     assert player.trainer.step_count == at
     player.step(3)
-    assert player.trainer.step_count == at + 3
+    assert (player.trainer.step_count, player.status) == (at + 3, "paused")
     assert player.frame()["step"] == at + 3
 
 
@@ -305,6 +305,7 @@ def test_columns_are_the_history():
     player.wait(steps=10)
     columns = player.columns()
     assert columns["step"].tolist() == list(range(1, 11))
+    assert columns["epoch"].tolist() == [row["epoch"] for row in player.history[1:]]
     assert columns["loss"].tolist() == [row["loss"] for row in player.history[1:]]
     assert columns["eval_step"].tolist() == [0, 4, 8, 10]
     assert columns["test_loss"].tolist() == [row["test_loss"] for row in player.history if "test_loss" in row]

@@ -76,7 +76,7 @@ class Player:
         self._stop: tuple[str, str] | None = None  # status and reason to stop with at the next chance
         self._ending = False  # no step will follow in this thread
         self._holds = 0  # callers inside `paused()`, or waiting to be
-        self._target: int | None = None
+        self._target: tuple[int, str] | None = None  # the step to stop at, and the status to stop with
         self._stop_when: dict[str, float] = {}
         self._armed: dict[str, float] = {}
         self._speed: float | None = None
@@ -119,7 +119,7 @@ class Player:
         if n < 1:
             raise SettingError(f"Expected at least 1 step, received {n!r}.")
         self.pause()
-        self.wait(steps=self.trainer.step_count + n)
+        self._play_to(self.trainer.step_count + n, "paused", None, False)
 
     def wait(self, steps: int | None = None, timeout: float | None = None, progress: bool = False) -> int:
         """Play up to step `steps` and return when the run has stopped, there or earlier: at a stop condition, by
@@ -129,8 +129,11 @@ class Player:
         Without `steps` it waits for whatever is playing. `timeout` in seconds pauses the run and raises TimeoutError;
         so does an interrupt, as KeyboardInterrupt. `progress` shows a bar.
         """
+        return self._play_to(steps, "finished", timeout, progress)
+
+    def _play_to(self, steps: int | None, status: str, timeout: float | None, progress: bool) -> int:
         with self._changed:
-            self._target = steps
+            self._target = None if steps is None else (steps, status)
         if steps is not None and steps > self.trainer.step_count:
             self.play()
         try:
@@ -159,10 +162,8 @@ class Player:
         Weights and settings may be changed in it (in place, under torch.no_grad()): a rewind knows of it.
         """
         event = None
-        with self._changed:
-            self._holds += 1
         try:
-            with self._model:
+            with self._between_steps():
                 before = self._versions()
                 try:
                     yield self.trainer
@@ -170,9 +171,6 @@ class Player:
                     if self._versions() != before:
                         event = self._note_edit()
         finally:
-            with self._changed:
-                self._holds -= 1
-                self._changed.notify_all()
             if event is not None:
                 self._tell(event)
 
@@ -246,7 +244,7 @@ class Player:
         return self.recorder.history
 
     def columns(self, after: int = -1) -> dict[str, np.ndarray]:
-        """What was recorded after step `after`, as columns: "step", "loss", "lr"; "eval_step" and each score."""
+        """What was recorded after step `after`, as columns: "step", "epoch", "loss", "lr"; "eval_step" and each score."""
         return self.recorder.columns(after)
 
     def frame(self, step: int | None = None) -> dict[str, Any]:
@@ -272,7 +270,7 @@ class Player:
 
     def set(self, *, lr: float) -> None:
         """Change the learning rate between two steps, also while it plays."""
-        with self._model:
+        with self._between_steps():
             self.trainer.lr = lr
             self._settings_log.append((self.trainer.step_count, {"lr": lr}))
         self._tell("status")
@@ -359,8 +357,9 @@ class Player:
         with self._changed:
             while self._stop is None:
                 delay = self._next_step - time.perf_counter() if self._speed else 0.0
-                if self._target is not None and self.trainer.step_count >= self._target:
-                    self._stop = "finished", f"Reached step {self._target}."
+                if self._target is not None and self.trainer.step_count >= self._target[0]:
+                    step, status = self._target
+                    self._stop = status, f"Reached step {step}."
                 elif self._holds or delay > 0:
                     _TURNS.leave(self)
                     self._changed.wait(None if self._holds else delay)
@@ -499,6 +498,19 @@ class Player:
         return [self.trainer.lr, self.trainer.step_count, *((id(t), t._version) for t in tensors)]
 
     # Between threads
+
+    @contextmanager
+    def _between_steps(self) -> Iterator[None]:
+        """Hold the model. The thread, which would take it again at once, waits while anybody else wants it."""
+        with self._changed:
+            self._holds += 1
+        try:
+            with self._model:
+                yield
+        finally:
+            with self._changed:
+                self._holds -= 1
+                self._changed.notify_all()
 
     def _tell(self, event: str) -> None:
         for callback in list(self._listeners):

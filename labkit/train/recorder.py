@@ -126,9 +126,9 @@ class Recorder:
         return [rows[step] for step in sorted(rows)]
 
     def columns(self, after: int = -1) -> dict[str, np.ndarray]:
-        """What was recorded after step `after`, as columns: "step", "loss", "lr"; "eval_step" and each score."""
+        """What was recorded after step `after`, as columns: "step", "epoch", "loss", "lr"; "eval_step" and each score."""
         rows, evaluations = self.rows.after(after), self.evaluations.after(after)
-        columns = {name: _column(rows, name) for name in ("step", "loss", "lr")}
+        columns = {name: _column(rows, name) for name in ("step", "epoch", "loss", "lr")}
         columns["eval_step"] = _column(evaluations, "step")
         scores = [name for name in (evaluations[-1][1] if evaluations else {}) if name not in ("step", "epoch")]
         return columns | {name: _column(evaluations, name) for name in scores}
