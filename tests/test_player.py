@@ -1,6 +1,7 @@
 """The player: time goes forward in a thread, and back exactly."""
 
 import signal
+import sys
 import threading
 import time
 from types import SimpleNamespace
@@ -325,6 +326,19 @@ def test_two_runs_at_once_take_turns_and_stay_exact():
     for player in (one, two, other):
         player.wait()
     assert torch.equal(weights(one), weights(alone)) and torch.equal(weights(two), weights(alone))
+
+
+def test_the_interpreter_switches_faster_only_while_something_plays():
+    before = sys.getswitchinterval()
+    one, two = make(), make()
+    for player in (one, two):
+        player.play()
+    until(lambda: min(one.trainer.step_count, two.trainer.step_count) > 0)
+    assert sys.getswitchinterval() == pytest.approx(0.001)
+    one.pause()
+    assert sys.getswitchinterval() == pytest.approx(0.001)
+    two.pause()
+    assert sys.getswitchinterval() == pytest.approx(before)
 
 
 def test_a_timeout_pauses():

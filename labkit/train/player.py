@@ -17,7 +17,7 @@ import numpy as np
 from labkit.errors import DivergedError, SettingError
 from labkit.train.recorder import Recorder
 from labkit.train.trainer import TRAIN_SAMPLE, Trainer
-from labkit.train.turns import Turns
+from labkit.train.turns import QuickSwitching, Turns
 
 Probe = Callable[[Trainer], dict[str, np.ndarray]]
 
@@ -29,6 +29,7 @@ CHECKPOINT_SECONDS = 0.5
 CHECKPOINT_SHARE = 0.02
 
 _TURNS = Turns()
+_SWITCHING = QuickSwitching()
 _PLAYERS: "weakref.WeakSet[Player]" = weakref.WeakSet()
 
 
@@ -244,7 +245,7 @@ class Player:
         return self.recorder.history
 
     def columns(self, after: int = -1) -> dict[str, np.ndarray]:
-        """What was recorded after step `after`, as columns: "step", "epoch", "loss", "lr"; "eval_step" and each score."""
+        """What was recorded after step `after`: "step", "epoch", "loss", "lr"; and "eval_step" with each score."""
         return self.recorder.columns(after)
 
     def frame(self, step: int | None = None) -> dict[str, Any]:
@@ -325,12 +326,13 @@ class Player:
     def _run(self) -> None:
         error: Exception | None = None
         try:
-            while self._ready():
-                with self._model:
-                    _TURNS.enter(self)
-                    self._advance()
-                    _TURNS.pass_on(self)
-                self._show_if_due()
+            with _SWITCHING:
+                while self._ready():
+                    with self._model:
+                        _TURNS.enter(self)
+                        self._advance()
+                        _TURNS.pass_on(self)
+                    self._show_if_due()
             if self._stop is not None and self._stop[0] == "finished":
                 self._evaluate_here()
             with self._model:

@@ -126,7 +126,7 @@ class Recorder:
         return [rows[step] for step in sorted(rows)]
 
     def columns(self, after: int = -1) -> dict[str, np.ndarray]:
-        """What was recorded after step `after`, as columns: "step", "epoch", "loss", "lr"; "eval_step" and each score."""
+        """What was recorded after step `after`: "step", "epoch", "loss", "lr"; and "eval_step" with each score."""
         rows, evaluations = self.rows.after(after), self.evaluations.after(after)
         columns = {name: _column(rows, name) for name in ("step", "epoch", "loss", "lr")}
         columns["eval_step"] = _column(evaluations, "step")
