@@ -12,7 +12,7 @@ from labkit.models.initial import conv3x3, he_normal, linear
 
 
 class TinyVGG(nn.Sequential):
-    """Blocks of two 3 x 3 convolutions with batch normalisation and ReLU, each pooled to half the side; one linear layer.
+    """Blocks of two 3 x 3 convolutions with batch normalisation and ReLU, pooled to half the side; one linear layer.
 
     Input (batch, *inputs) with inputs = (channels, height, width); output (batch, outputs) logits.
     `channels` holds one width a block; each side must be at least 2 to the number of blocks.
