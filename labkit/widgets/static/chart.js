@@ -136,8 +136,8 @@ export class Chart {
     pen.beginPath();
     pen.rect(LEFT, TOP - 4, right - LEFT + 3, bottom - TOP + 8);
     pen.clip();
-    this.marks(pen, bottom, right);
     drawing.curves.forEach((curve, i) => this.curve(pen, curve, thinned[i]));
+    this.marks(pen, bottom, right);
     if (drawing.shown !== null) {
       const at = x(drawing.shown);
       pen.globalAlpha = 0.66;
@@ -159,6 +159,8 @@ export class Chart {
   marks(pen, bottom, right) {
     const { marks } = /** @type {Drawing} */ (this.drawing), theme = /** @type {Theme} */ (this.theme);
     pen.strokeStyle = pen.fillStyle = theme.soft;
+    pen.globalAlpha = 1;
+    pen.lineWidth = 1;
     pen.textAlign = "left";
     let end = -Infinity, row = 0;
     for (const { step, label } of [...marks].sort((a, b) => a.step - b.step)) {
@@ -171,9 +173,14 @@ export class Chart {
       pen.moveTo(at, TOP);
       pen.lineTo(at, bottom);
       pen.stroke();
+      pen.setLineDash([]);
+      pen.strokeStyle = theme.back;  // a halo: the words stay readable over the curves
+      pen.lineWidth = 4;
+      pen.strokeText(label, left, TOP + 6 + 15 * (row % 3));
+      pen.strokeStyle = theme.soft;
+      pen.lineWidth = 1;
       pen.fillText(label, left, TOP + 6 + 15 * (row % 3));
     }
-    pen.setLineDash([]);
   }
 
   /** @param {CanvasRenderingContext2D} pen @param {Curve} curve @param {{x: number[], y: number[]}} points */
