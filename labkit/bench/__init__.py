@@ -1,0 +1,88 @@
+"""What the lab promises about speed and size, measured: `labkit bench`.
+
+A figure is measured several times in one run; two things that are compared take turns (A B A B ...), so that both see
+the same machine. The value is the median, the spread is the least and the most.
+"""
+
+from dataclasses import dataclass
+from importlib import import_module
+from statistics import median
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A promise: at most (or at least) `limit`. `where` names what measures it: "file:function" in this folder."""
+
+    name: str
+    what: str
+    limit: float
+    unit: str
+    where: str
+    at_least: bool = False
+
+    @property
+    def target(self) -> str:
+        return f"{'>=' if self.at_least else '<='} {self.limit:g} {self.unit}"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was measured of a figure, each sample in the figure's unit."""
+
+    figure: Figure
+    samples: list[float]
+
+    @property
+    def value(self) -> float:
+        return median(self.samples)
+
+    @property
+    def met(self) -> bool:
+        limit = self.figure.limit
+        return self.value >= limit if self.figure.at_least else self.value <= limit
+
+    def __str__(self) -> str:
+        figure, value = self.figure, f"{self.value:.3g} {self.figure.unit}"
+        spread = f"({min(self.samples):.3g} to {max(self.samples):.3g})"
+        verdict = "met" if self.met else "NOT MET"
+        return f"{figure.name:14}{value:>12} {spread:22}{figure.target:>14}  {verdict:9}{figure.what}"
+
+    def as_data(self) -> dict[str, Any]:
+        return {
+            "name": self.figure.name,
+            "what": self.figure.what,
+            "value": self.value,
+            "unit": self.figure.unit,
+            "target": self.figure.target,
+            "met": self.met,
+            "low": min(self.samples),
+            "high": max(self.samples),
+            "samples": self.samples,
+        }
+
+
+FIGURES = {
+    figure.name: figure
+    for figure in (
+        Figure("import", "`import labkit`, over bare Python", 50, "ms", "imports:milliseconds"),
+        Figure("import_heavy", "of torch, numpy ... loaded by `import labkit`", 0, "modules", "imports:heavy"),
+        Figure("loop_cnn", "Trainer's time over a plain loop's, small CNN", 0.85, "x", "training:loop_cnn"),
+        Figure("loop_mlp", "Trainer's time over a plain loop's, MLP", 0.85, "x", "training:loop_mlp"),
+        Figure("view_cnn", "time with a live view over without, small CNN", 1.06, "x", "browser:view_cnn"),
+        Figure("view_mlp", "time with a live view over without, tiny MLP", 1.06, "x", "browser:view_mlp"),
+        Figure("frames_cnn", "frames drawn, small CNN", 29, "/s", "browser:frames_cnn", at_least=True),
+        Figure("frames_mlp", "frames drawn, tiny MLP", 29, "/s", "browser:frames_mlp", at_least=True),
+        Figure("first_frame", "from the cell's start to the first drawn frame", 3, "s", "browser:first_frame"),
+        Figure("pause_idle", "pause click to training stopped", 50, "ms", "browser:pause_idle"),
+        Figure("pause_busy", "the same while another cell computes", 100, "ms", "browser:pause_busy"),
+        Figure("memory", "the kernel's memory after notebook 00", 700, "MB", "browser:memory"),
+    )
+}
+
+
+def measure(name: str) -> Result:
+    """Measure one figure of FIGURES; seconds to a minute."""
+    figure = FIGURES[name]
+    file, function = figure.where.split(":")
+    return Result(figure, getattr(import_module(f"labkit.bench.{file}"), function)())

@@ -1,0 +1,301 @@
+"""A real JupyterLab and a real headless Chromium: what the browser tests and the browser figures drive.
+
+    with server(folder) as lab, browser() as tab:
+        open_notebook(tab.page, lab, "nb.ipynb")
+        run_all(tab.page)
+        print(kernel(tab.page, "print(player.position)"))
+
+Everything waits for states, nothing sleeps. All hosts but this machine are blocked; `tab.blocked` says what was tried.
+"""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import playwright
+from playwright.sync_api import Page, Route, sync_playwright
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
+
+from labkit.errors import UnavailableError
+
+TOKEN = "labkit"
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+CHROMIUM_FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+class CellError(Exception):
+    """A cell, or code sent to the kernel, raised."""
+
+
+@dataclass
+class Tab:
+    """A page, with the outside addresses that it tried and its console's errors so far."""
+
+    page: Page
+    blocked: list[str] = field(default_factory=list)
+    console: list[str] = field(default_factory=list)
+
+
+def chromium() -> str | None:
+    """The path of a Chromium: one on PATH, else Playwright's own, else None."""
+    for name in CHROMIUM_NAMES:
+        path = shutil.which(name)
+        # A snap sees neither the profile that Playwright makes nor its pipe.
+        if path and b"/snap/" not in Path(path).resolve().read_bytes()[:4096] and "snap" not in path:
+            return path
+    with sync_playwright() as driver:
+        own = driver.chromium.executable_path
+    return own if Path(own).exists() else None
+
+
+def node() -> Path:
+    """The Node that Playwright's wheel carries: what `node --test` runs with."""
+    return Path(playwright.__file__).parent / "driver" / ("node.exe" if os.name == "nt" else "node")
+
+
+@contextmanager
+def server(
+    root: str | Path,
+    dark: bool = False,
+    app: Literal["lab", "notebook"] = "lab",
+    environment: dict[str, str] | None = None,
+) -> Iterator[str]:
+    """A Jupyter server on `root`, with settings, kernels and workspaces of its own. Yields its address.
+
+    It asks no news and no updates, and saves nothing by itself. `environment` goes on to the kernels.
+    """
+    with tempfile.TemporaryDirectory(prefix="labkit-", ignore_cleanup_errors=True) as temporary, ExitStack() as stack:
+        base, port = Path(temporary), free_port()
+        settings = {
+            "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+            "apputils-extension/themes": {"theme": "JupyterLab Dark" if dark else "JupyterLab Light"},
+            "docmanager-extension/plugin": {"autosave": False},
+        }
+        for name, value in settings.items():
+            path = base / "settings/@jupyterlab" / f"{name}.jupyterlab-settings"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(value))
+        folders = {
+            "JUPYTER_CONFIG_DIR": "config",
+            "JUPYTER_DATA_DIR": "data",
+            "JUPYTER_RUNTIME_DIR": "runtime",
+            "JUPYTERLAB_SETTINGS_DIR": "settings",
+            "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+            "IPYTHONDIR": "ipython",
+        }
+        variables = os.environ | {name: str(base / folder) for name, folder in folders.items()}
+        expose = "LabApp" if app == "lab" else "JupyterNotebookApp"
+        log = stack.enter_context(open(base / "log", "w"))
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "jupyterlab" if app == "lab" else "notebook"),
+                *("--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}"),
+                *(f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={Path(root).resolve()}"),
+                *(f"--{expose}.expose_app_in_browser=True", "--LabApp.extension_manager=readonly"),
+            ],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=variables | (environment or {}),
+        )
+        stack.callback(stop, process)
+        address = f"http://127.0.0.1:{port}"
+        wait_for(address, process, base / "log")
+        yield address
+
+
+def free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(address: str, process: "subprocess.Popen[bytes]", log: Path, timeout: float = 60) -> None:
+    deadline = time.monotonic() + timeout
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(f"{address}/api/status?token={TOKEN}", timeout=2):
+                return
+        except OSError:
+            time.sleep(0.05)  # there is no state to wait on before it answers
+    raise UnavailableError(f"Expected a Jupyter server to answer; its log ends with:\n{log.read_text()[-2000:]}")
+
+
+def stop(process: "subprocess.Popen[bytes]") -> None:
+    """Ends the server; it ends its kernels."""
+    process.terminate()
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def browser(
+    width: int = 1280,
+    height: int = 900,
+    dark: bool = False,
+    scale: float = 1,
+    reduced_motion: bool = False,
+    touch: bool = False,
+) -> Iterator[Tab]:
+    """A headless Chromium with one page. `scale` is device pixels a CSS pixel."""
+    path = chromium()
+    if path is None:
+        raise UnavailableError("Expected a Chromium, found none. Install one (Debian: apt-get install chromium).")
+    with (
+        sync_playwright() as driver,
+        closing(driver.chromium.launch(executable_path=path, args=list(CHROMIUM_FLAGS))) as chrome,
+    ):
+        context = chrome.new_context(
+            viewport={"width": width, "height": height},
+            color_scheme="dark" if dark else "light",
+            device_scale_factor=scale,
+            reduced_motion="reduce" if reduced_motion else "no-preference",
+            has_touch=touch,
+        )
+        context.set_default_timeout(60_000)
+        tab = Tab(context.new_page())
+
+        def route(route: Route) -> None:
+            if route.request.url.startswith(("http://127.0.0.1:", "http://localhost:", "data:", "blob:", "file:")):
+                route.continue_()
+            else:
+                tab.blocked.append(route.request.url)
+                route.abort()
+
+        context.route("**/*", route)
+        tab.page.on("console", lambda said: tab.console.append(said.text) if said.type == "error" else None)
+        tab.page.on("pageerror", lambda error: tab.console.append(str(error)))
+        yield tab
+
+
+PANEL = "window.jupyterapp?.shell?.currentWidget"
+READY = f"""() => {{
+    const panel = {PANEL}, kernel = panel?.sessionContext?.session?.kernel;
+    return panel?.content?.widgets?.length && kernel?.status === 'idle' && kernel?.connectionStatus === 'connected';
+}}"""
+# Done: no cell waits or runs, and each has a count, or one failed (then JupyterLab drops those after it).
+DONE = f"""() => {{
+    const source = c => c.model.sharedModel.getSource().trim();
+    const cells = {PANEL}.content.widgets.filter(c => c.model.type === 'code' && source(c));
+    const failed = c => c.model.outputs.toJSON().some(o => o.output_type === 'error');
+    const idle = {PANEL}.sessionContext.session?.kernel?.status === 'idle';
+    const still = cells.every(c => (c.model.sharedModel.executionState ?? 'idle') === 'idle');
+    return idle && still && (cells.every(c => c.model.executionCount !== null) || cells.some(failed));
+}}"""
+ERRORS = f"""() => {PANEL}.content.widgets.flatMap((cell, index) => cell.model.type !== 'code' ? [] :
+    cell.model.outputs.toJSON().filter(o => o.output_type === 'error').map(o => [index, o.ename, o.evalue]))"""
+EXECUTE = f"""async code => {{
+    const future = {PANEL}.sessionContext.session.kernel.requestExecute({{code, store_history: false}});
+    let text = '';
+    future.onIOPub = message => {{
+        const {{content, header}} = message;
+        if (header.msg_type === 'stream') text += content.text;
+        if (header.msg_type === 'execute_result') text += content.data['text/plain'];
+    }};
+    const reply = (await future.done).content;
+    return {{text, error: reply.status === 'ok' ? null : `${{reply.ename}}: ${{reply.evalue}}`}};
+}}"""
+
+
+def open_notebook(page: Page, address: str, path: str, app: Literal["lab", "notebook"] = "lab") -> None:
+    """Opens a notebook (its path below the server's root) and waits until its kernel is idle."""
+    where = f"lab/tree/{path}?reset&token={TOKEN}" if app == "lab" else f"notebooks/{path}?token={TOKEN}"
+    page.goto(f"{address}/{where}")
+    page.wait_for_function(READY)
+    if app == "lab":
+        page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
+
+
+def reload(page: Page) -> None:
+    """Reloads the page and waits until the notebook is connected to its kernel again."""
+    page.reload()
+    page.wait_for_function(READY)
+
+
+def run_all(page: Page, timeout: float = 180) -> None:
+    """Runs all cells and waits until each has run. A cell that raises is a CellError. `timeout` in seconds."""
+    clear = f"() => {PANEL}.content.widgets.forEach(c => c.model.type === 'code' && c.model.clearExecution())"
+    page.evaluate(clear)
+    page.evaluate("() => void window.jupyterapp.commands.execute('notebook:run-all-cells')")
+    finish(page, timeout)
+
+
+def start_cell(page: Page, index: int) -> None:
+    """Starts the cell at `index` (Markdown cells count) and does not wait for it."""
+    page.evaluate(
+        f"""index => {{
+            const notebook = {PANEL}.content;
+            notebook.deselectAll();
+            notebook.activeCellIndex = index;
+            notebook.activeCell.model.clearExecution?.();
+            void window.jupyterapp.commands.execute('notebook:run-cell');
+        }}""",
+        index,
+    )
+
+
+def run_cell(page: Page, index: int, timeout: float = 60) -> None:
+    """Runs the cell at `index` and waits until it has run. A CellError when it raises."""
+    start_cell(page, index)
+    page.wait_for_function(
+        f"index => {PANEL}.content.widgets[index].model.executionCount !== null", arg=index, timeout=timeout * 1000
+    )
+    page.wait_for_function(READY, timeout=timeout * 1000)
+    raise_errors([error for error in errors(page) if error[0] == index])
+
+
+def finish(page: Page, timeout: float = 180) -> None:
+    """Waits until every cell has run; raises a CellError when one raised."""
+    try:
+        page.wait_for_function(DONE, timeout=timeout * 1000)
+    except PlaywrightTimeout as error:
+        raise CellError(f"cells still run after {timeout} s; errors so far: {errors(page)}") from error
+    raise_errors(errors(page))
+
+
+def raise_errors(found: list[tuple[int, str, str]]) -> None:
+    if found:
+        raise CellError("; ".join(f"cell {index}: {name}: {text}" for index, name, text in found))
+
+
+def errors(page: Page) -> list[tuple[int, str, str]]:
+    """What the notebook's cells raised: (index, error's name, message)."""
+    return [(index, name, text) for index, name, text in page.evaluate(ERRORS)]
+
+
+def kernel(page: Page, code: str) -> str:
+    """Runs code in the notebook's kernel, after the cell that runs now, and returns what it printed."""
+    reply: dict[str, Any] = page.evaluate(EXECUTE, code)
+    if reply["error"]:
+        raise CellError(f"{reply['error']}\n{code}")
+    return str(reply["text"])
+
+
+def end_kernels(address: str) -> None:
+    """Ends all kernels of a server. Call it when no page is open: an open one would complain."""
+    with urllib.request.urlopen(f"{address}/api/sessions?token={TOKEN}") as reply:
+        sessions = json.load(reply)
+    for session in sessions:
+        url = f"{address}/api/sessions/{session['id']}?token={TOKEN}"
+        urllib.request.urlopen(urllib.request.Request(url, method="DELETE")).close()
