@@ -1,7 +1,5 @@
 """The pictures made of parts: what they show, that their masks are true, that they take learning."""
 
-import time
-
 import numpy as np
 import pytest
 import torch
@@ -256,13 +254,3 @@ def test_a_small_cnn_learns_it_and_a_linear_model_does_not():
     with torch.no_grad():
         accuracy = (model(x[n:]).argmax(1) == y[n:]).float().mean()
     assert accuracy >= 0.92
-
-
-def test_pictures_come_fast():
-    """About 1,000 a second of one core when it is free; `labkit bench` measures it properly."""
-    best = 0.0
-    for _ in range(3):
-        start = time.process_time()
-        objects(n=60, size=48)
-        best = max(best, 60 / (time.process_time() - start))
-    assert best > 250

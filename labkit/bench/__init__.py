@@ -67,6 +67,8 @@ FIGURES = {
     for figure in (
         Figure("import", "`import labkit`, over bare Python", 50, "ms", "imports:milliseconds"),
         Figure("import_heavy", "of torch, numpy ... loaded by `import labkit`", 0, "modules", "imports:heavy"),
+        Figure("objects", "objects at 48 x 48 drawn, one core", 500, "/s", "pictures:drawn_a_second", at_least=True),
+        Figure("objects_95", "until a TinyVGG reads 95 % of unseen objects", 120, "s", "pictures:seconds_to_95"),
         Figure("loop_cnn", "Trainer's time over a plain loop's, small CNN", 0.85, "x", "training:loop_cnn"),
         Figure("loop_mlp", "Trainer's time over a plain loop's, MLP", 0.85, "x", "training:loop_mlp"),
         Figure("view_cnn", "time with a live view over without, small CNN", 1.06, "x", "browser:view_cnn"),

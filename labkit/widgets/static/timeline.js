@@ -1,6 +1,6 @@
 // The timeline of every live view: play, steps, the scrubber, rewind, fork, speed.
 import { h, icon, say } from "./lab.js";
-import { number, whole } from "./numbers.js";
+import { number, short, whole } from "./numbers.js";
 
 /** @typedef {import("./lab.js").Stage} Stage */
 /**
@@ -93,7 +93,7 @@ export function timeline({ link, signal }, actions) {
       live.setAttribute("aria-pressed", String(clock.following));
       const value = clock.speed ? String(clock.speed) : "";
       if (![...speed.options].some((option) => option.value === value)) {
-        speed.append(h("option", { value }, `${number(Number(value))} steps/s`));
+        speed.append(h("option", { value }, `${short(Number(value))} steps/s`));
       }
       if (document.activeElement !== speed) speed.value = value;
       const off = (/** @type {HTMLElement} */ control, /** @type {boolean} */ yes) => control.toggleAttribute("data-off", yes);
