@@ -13,6 +13,7 @@ import torch
 from labkit.errors import DivergedError, SettingError
 from labkit.models import MLP
 from labkit.train import Player, Trainer, probes
+from labkit.train.player import PROBE_SHARE
 
 torch.set_num_threads(1)
 
@@ -299,6 +300,26 @@ def test_frames_come_by_the_clock_and_the_last_is_the_last_step():
     gaps = np.diff(times[1:-1])
     assert np.median(gaps) >= 0.8 / 50
     assert player.frame()["step"] == player.trainer.step_count
+
+
+def test_a_costly_probe_does_not_slow_the_run_down():
+    asked = []
+
+    def costly(trainer):
+        asked.append(time.perf_counter())
+        end = asked[-1] + 0.02
+        while time.perf_counter() < end:
+            pass
+        return {}
+
+    events = []
+    player = make(fps=100, probes={"costly": costly})
+    player.listen(events.append)
+    player.play()
+    until(lambda: len(asked) >= 5)  # the first is asked before it plays, the second when it begins
+    player.pause()
+    assert min(np.diff(asked[1:5])) >= 0.02 / PROBE_SHARE
+    assert events.count("frame") > 2 * len(asked)
 
 
 def test_columns_are_the_history():

@@ -24,6 +24,9 @@ Probe = Callable[[Trainer], dict[str, np.ndarray]]
 # Share of the time that the later evaluations take.
 EVALUATION_SHARE = 0.01
 
+# Share of the time that probes take at full speed; costly ones are asked less often than there are frames.
+PROBE_SHARE = 0.015
+
 # A checkpoint at most twice a second and for at most 2 % of the time: replaying from one never takes long.
 CHECKPOINT_SECONDS = 0.5
 CHECKPOINT_SHARE = 0.02
@@ -36,7 +39,8 @@ _PLAYERS: "weakref.WeakSet[Player]" = weakref.WeakSet()
 class Player:
     """Plays a trainer like a film: play, pause, step, seek, rewind, fork.
 
-    probes: {name: probe}; each is called for every frame and what it returns is kept under "name.key".
+    probes: {name: probe}; each is called for a frame and what it returns is kept under "name.key". At full speed they
+        get 1.5 % of the time; costly ones then make fewer frames, while the curves go on.
     evaluate_every: steps between two evaluations. By default at steps 1, 2, 4, 8, ... and then so seldom that they
         take about a hundredth of the time.
     fps: frames a second at most.
@@ -86,7 +90,7 @@ class Player:
         self._settings_log: list[tuple[int, dict[str, float]]] = []
         self._edits: list[int] = []
         self._pace: deque[tuple[float, int]] = deque(maxlen=30)
-        self._next_frame = self._next_step = self._next_checkpoint = 0.0
+        self._next_frame = self._next_probe = self._next_step = self._next_checkpoint = 0.0
 
     def __repr__(self) -> str:
         return f"Player(step {self.trainer.step_count}, {self.status}: {self.reason})"
@@ -348,8 +352,8 @@ class Player:
         with self._changed:
             self.error = error
             status, reason = self._stop or ("paused", "Paused.")
-            self.status = "failed" if error else status
             self.reason = str(error) or type(error).__name__ if error else reason
+            self.status = "failed" if error else status  # last: who sees it finds the reason beside it
             self._thread, self._stop, self._ending = None, None, False
             self._changed.notify_all()
         self._tell("status")
@@ -394,8 +398,10 @@ class Player:
         # A frame that came late does not move the ones after it.
         self._next_frame = max(self._next_frame + 1 / self.fps, now)
         self._pace.append((now, self.trainer.step_count))
-        with self._model:
-            self._record_frame()
+        if now >= self._next_probe or self._speed:
+            with self._model:
+                self._record_frame()
+            self._next_probe = now + (time.perf_counter() - now) / PROBE_SHARE
         self._tell("frame")
 
     def _evaluation_due(self, step: int) -> bool:

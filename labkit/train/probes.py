@@ -29,7 +29,7 @@ def predictions(ds: Any, n: int = 24) -> Probe:
     target = targets.cpu().numpy()
 
     def probe(trainer: Trainer) -> dict[str, np.ndarray]:
-        with evaluation_mode(trainer.model), torch.no_grad():
+        with evaluation_mode(trainer.model), torch.inference_mode():
             probabilities = trainer.model(inputs.to(trainer.device)).float().softmax(1)
         confidence, predicted = probabilities.max(1)
         return {

@@ -74,7 +74,7 @@ def test_play_and_pause(page):
     button(page, "Pause").click()
     until(page, "v => v.status === 'paused'")
     at = int(kernel(page, "player.trainer.step_count"))
-    assert kernel(page, f"player.status, {RUNS}") == "('paused', 0)"
+    eventually(page, f"player.status, {RUNS}", "('paused', 0)")
     until(page, f"v => v.step === {at} && v.shown === {at}")
 
 
@@ -123,7 +123,7 @@ def test_fork_with_another_learning_rate_and_both_run(page):
     until(page, "v => v.status === 'paused'")
     at = [int(n) for n in kernel(page, "print(fork.trainer.step_count, player.trainer.step_count)").split()]
     assert at[0] > 80 and at[1] > 100
-    assert kernel(page, f"fork.history[:40] == player.history[:40], {RUNS}") == "(True, 0)"
+    eventually(page, f"fork.history[:40] == player.history[:40], {RUNS}", "(True, 0)")
 
 
 def test_settings_change_while_it_plays(page):
@@ -202,7 +202,7 @@ def test_running_the_cell_again_stops_the_former_run(page):
     run_cell(page, 0)
     run_cell(page, 1)
     until(page, "v => v.step === 100 && v.frames > 0")
-    assert kernel(page, f"former.status, former is player, {RUNS}") == "('paused', False, 0)"
+    eventually(page, f"former.status, former is player, {RUNS}", "('paused', False, 0)")
 
 
 def test_two_copies_of_a_view_both_work(page):
@@ -230,9 +230,9 @@ def test_a_failure_is_said_and_can_be_undone(page):
 
 def test_a_view_whose_kernel_is_gone_says_so(page, tab):
     page.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
-    page.wait_for_function("() => jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'")
-    button(page, "Play").click()
-    expect(page.locator(".labkit-view").first).to_contain_text(re.compile("kernel", re.I))
+    expect(page.locator(".labkit-view").first).to_contain_text("kernel")
+    expect(button(page, "Play")).to_be_disabled()
+    expect(page.locator(".lk-title").first).to_contain_text("after 100 steps")  # it stays readable
     tab.console.clear()  # JupyterLab says there that nobody listens to the message
 
 
