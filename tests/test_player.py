@@ -173,6 +173,7 @@ def test_what_the_thread_raised_is_raised_by_wait():
         return {}
 
     player = make(probes={"bad": fails}, fps=100_000)
+    player.speed = 10_000  # below full speed a probe is asked after every step
     with pytest.raises(ZeroDivisionError, match="planted"):
         player.wait(steps=100)
     assert (player.status, player.reason) == ("failed", "planted")
