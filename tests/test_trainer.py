@@ -133,6 +133,19 @@ def test_dropout_really_draws():
     assert train(with_dropout, 3) != train(without, 3)
 
 
+def test_each_step_and_each_seed_draws_another_mask():
+    class Masked(nn.Linear):
+        def forward(self, x):
+            if self.training:
+                masks.append(nn.functional.dropout(torch.ones(64)).tolist())
+            return super().forward(x)
+
+    masks = []
+    for seed in (0, 1):
+        train(Trainer(Masked(4, 3), examples(), seed=seed), 4)
+    assert len({tuple(mask) for mask in masks}) == len(masks) == 8
+
+
 def test_evaluate_is_the_mean_and_leaves_the_modes():
     ds, test = examples(), examples(60, seed=4)
     trainer = Trainer(dropout_mlp(), ds, test)
