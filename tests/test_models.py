@@ -12,6 +12,7 @@ from labkit.models import MLP, LeNet, TinyVGG, build
 MODELS = [
     (MLP(2, 3, widths=(4, 5), activation=("tanh", "relu"), dropout=0.1, seed=2), (2,)),
     (MLP((1, 8, 8), 3, widths=()), (1, 8, 8)),
+    (MLP(2, 3, activation="linear", output_activation="sigmoid", initial="playground"), (2,)),
     (LeNet((1, 8, 8), 3), (1, 8, 8)),
     (LeNet((3, 29, 31), 3, channels=(2, 4), hidden=7), (3, 29, 31)),
     (TinyVGG((3, 32, 48), 3, channels=(4, 8)), (3, 32, 48)),
@@ -53,6 +54,22 @@ def test_weights_draw_nothing_from_the_global_generator():
     torch.manual_seed(0)
     MLP(), LeNet(), TinyVGG()
     assert torch.equal(torch.rand(2), expected)
+
+
+def test_every_activation_follows_a_layer_of_its_own():
+    names = ["linear", "relu", "linear"]
+    model = MLP(2, 1, widths=(3, 4, 5), activation=names, output_activation="tanh")
+    assert [type(m).__name__ for m in model] == [
+        "Linear",
+        "Identity",
+        "Linear",
+        "ReLU",
+        "Linear",
+        "Identity",
+        "Linear",
+        "Tanh",
+    ]
+    assert model(torch.zeros(6, 2)).shape == (6, 1)
 
 
 def test_mlp_against_hand_arithmetic():

@@ -27,7 +27,19 @@ def draw(layer: nn.Module, generator: torch.Generator, rule: Callable[[Tensor, t
 
 
 def linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Module:
+    """As torch.nn.Linear begins."""
     return draw(nn.utils.skip_init(nn.Linear, inputs, outputs), generator, kaiming_uniform)
+
+
+def playground_linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Module:
+    """As TensorFlow Playground begins (nn.ts): weights uniform within 0.5, each bias 0.1."""
+    layer = nn.utils.skip_init(nn.Linear, inputs, outputs)
+    nn.init.uniform_(layer.get_parameter("weight"), -0.5, 0.5, generator=generator)
+    nn.init.constant_(layer.get_parameter("bias"), 0.1)
+    return layer
+
+
+LINEAR = {"default": linear, "playground": playground_linear}
 
 
 def conv3x3(

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from labkit.errors import SettingError
-from labkit.models.initial import linear
+from labkit.models.initial import LINEAR
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "linear": nn.Identity,
@@ -28,7 +28,9 @@ class MLP(nn.Sequential):
     Output (batch, outputs): logits or, in a regression, values.
 
     `activation` is one name of ACTIVATIONS for all hidden layers or a sequence with one for each.
-    Weights are torch's default (Kaiming-uniform with a = sqrt 5), drawn from `seed`.
+    `output_activation`, another such name, comes after the last layer.
+    `initial` weights are drawn from `seed`: "default" as torch does it (Kaiming-uniform with a = sqrt 5), "playground"
+    as TensorFlow Playground (uniform within 0.5, biases 0.1).
     """
 
     def __init__(
@@ -39,9 +41,12 @@ class MLP(nn.Sequential):
         activation: str | Sequence[str] = "tanh",
         dropout: float = 0.0,
         seed: int = 0,
+        output_activation: str = "linear",
+        initial: str = "default",
     ) -> None:
         names = [activation] * len(widths) if isinstance(activation, str) else list(activation)
-        _check(widths, names, outputs, dropout)
+        _check(widths, names, outputs, dropout, output_activation, initial)
+        linear = LINEAR[initial]
         shape = [inputs] if isinstance(inputs, int) else list(inputs)
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         if len(shape) > 1:
@@ -50,11 +55,14 @@ class MLP(nn.Sequential):
         before = prod(shape)
         for i, (width, name) in enumerate(zip(widths, names, strict=True), start=1):
             layers[f"linear{i}"] = linear(before, width, generator)
-            layers[f"{name}{i}"] = ACTIVATIONS[name]()
+            # "linear1" is the layer's own name already.
+            layers[f"{'identity' if name == 'linear' else name}{i}"] = ACTIVATIONS[name]()
             if dropout > 0:
                 layers[f"dropout{i}"] = nn.Dropout(dropout)
             before = width
         layers["output"] = linear(before, outputs, generator)
+        if output_activation != "linear":
+            layers[f"output_{output_activation}"] = ACTIVATIONS[output_activation]()
         super().__init__(layers)
         self.config: dict[str, Any] = {
             "architecture": "MLP",
@@ -64,10 +72,14 @@ class MLP(nn.Sequential):
             "activation": activation if isinstance(activation, str) else names,
             "dropout": dropout,
             "seed": seed,
+            "output_activation": output_activation,
+            "initial": initial,
         }
 
 
-def _check(widths: Sequence[int], names: list[str], outputs: int, dropout: float) -> None:
+def _check(
+    widths: Sequence[int], names: list[str], outputs: int, dropout: float, output_activation: str, initial: str
+) -> None:
     if any(width < 1 for width in (*widths, outputs)):
         raise SettingError(
             f"Expected widths and outputs of at least 1, received widths {list(widths)}, outputs {outputs}."
@@ -76,8 +88,10 @@ def _check(widths: Sequence[int], names: list[str], outputs: int, dropout: float
         raise SettingError(
             f"Expected one activation for each of the {len(widths)} hidden layers, received {len(names)}: {names}."
         )
-    unknown = [name for name in names if name not in ACTIVATIONS]
+    unknown = [name for name in (*names, output_activation) if name not in ACTIVATIONS]
     if unknown:
         raise SettingError(f"Expected activations of {', '.join(ACTIVATIONS)}, received {', '.join(unknown)}.")
+    if initial not in LINEAR:
+        raise SettingError(f"Expected initial weights of {', '.join(LINEAR)}, received {initial!r}.")
     if not 0 <= dropout < 1:
         raise SettingError(f"Expected a dropout of at least 0 and below 1, received {dropout}.")
