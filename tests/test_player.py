@@ -285,10 +285,72 @@ def test_events_say_what_happened():
     assert events == ["seek", "history", "status", "status"]
     with player.paused() as trainer, torch.no_grad():
         trainer.model.linear1.bias.add_(1)
-    assert events[-1] == "frame"
+    assert events[-1] == "edit"
     remove()
     player.step()
     assert len(events) == 5
+
+
+def test_frames_at_given_steps_are_recorded_whatever_the_time():
+    player = make(fps=1, frame_every=10, probes={"step": lambda trainer: {"count": np.array([trainer.step_count])}})
+    player.wait(steps=57)
+    assert [player.frame(step)["step"] for step in (10, 20, 30, 40, 50)] == [10, 20, 30, 40, 50]
+    assert player.frame(40)["step.count"] == [40]
+    with pytest.raises(SettingError, match="frame_every"):
+        make(frame_every=0)
+
+
+def test_a_fast_limited_run_keeps_its_speed():
+    """Waiting before each of 2,000 steps a second would not: sleeps are longer than asked for."""
+    player = make()
+    player.speed = 2000
+    began = time.monotonic()
+    player.wait(steps=600)
+    took = time.monotonic() - began
+    assert took > 0.25  # never faster; slower it is only where the machine is busy
+
+
+def test_an_edit_outside_of_a_pause_is_noted():
+    player = make()
+    player.wait(steps=10)
+    events = []
+    player.listen(events.append)
+    with torch.no_grad():
+        player.trainer.model.linear1.bias.add_(1)
+    edited = player.trainer.model.linear1.bias.clone()
+    player.note_edit()
+    assert events == ["edit"]
+    player.wait(steps=20)
+    player.rewind(10)
+    assert torch.equal(player.trainer.model.linear1.bias, edited)
+
+
+def test_whoever_waits_finds_the_listeners_done():
+    player, heard = make(), []
+
+    def slow(event):
+        time.sleep(0.05)
+        heard.append((event, player.status))
+
+    player.listen(slow)
+    player.wait(steps=5)
+    assert heard[-1] == ("status", "finished")
+
+
+def test_a_run_may_look_at_another_while_both_play():
+    """What draws two runs asks in one's thread for the other's model: neither may wait for the other's turn."""
+    one, other = make(), make()
+    looked = []
+
+    def look(event):
+        with other.paused() as trainer:
+            looked.append(trainer.step_count)
+
+    one.listen(look)
+    other.play()
+    one.wait(steps=400, timeout=30)
+    other.pause()
+    assert len(looked) > 2
 
 
 def test_frames_come_by_the_clock_and_the_last_is_the_last_step():

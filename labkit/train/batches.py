@@ -63,6 +63,9 @@ class TensorBatches:
         self._order = torch.empty(0)
 
     def get(self, epoch: int, position: int, seed: int) -> tuple[Tensor, Tensor]:
+        if not self.shuffle:
+            end = position + self.batch_size
+            return self.inputs[position:end], self.targets[position:end]
         if self._order_of != (epoch, seed):
             self._order = order(self.examples, self.shuffle, seed, epoch).to(self.inputs.device)
             self._order_of = (epoch, seed)

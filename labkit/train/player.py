@@ -31,6 +31,11 @@ PROBE_SHARE = 0.015
 CHECKPOINT_SECONDS = 0.5
 CHECKPOINT_SHARE = 0.02
 
+# A run of limited speed may be this far ahead of its time: waiting before each of 1,500 steps a second would cost more
+# than the steps. And this far behind, it catches up.
+AHEAD_SECONDS = 0.008
+BEHIND_SECONDS = 0.05
+
 _TURNS = Turns()
 _SWITCHING = QuickSwitching()
 _PLAYERS: "weakref.WeakSet[Player]" = weakref.WeakSet()
@@ -44,6 +49,7 @@ class Player:
     evaluate_every: steps between two evaluations. By default at steps 1, 2, 4, 8, ... and then so seldom that they
         take about a hundredth of the time.
     fps: frames a second at most.
+    frame_every: steps after which a frame is recorded whatever the time, so that these steps can be shown exactly.
 
     Training runs in a daemon thread that lives only while it plays. Everything here may be called from any thread;
     listeners are called from whichever thread acts. Whoever else touches the model does so `with player.paused():`.
@@ -55,12 +61,15 @@ class Player:
         probes: Mapping[str, Probe] | None = None,
         evaluate_every: int | None = None,
         fps: float = 30,
+        frame_every: int | None = None,
     ) -> None:
-        if evaluate_every is not None and evaluate_every < 1:
-            raise SettingError(f"Expected evaluate_every of at least 1 step, received {evaluate_every!r}.")
+        for name, every in (("evaluate_every", evaluate_every), ("frame_every", frame_every)):
+            if every is not None and every < 1:
+                raise SettingError(f"Expected {name} of at least 1 step, received {every!r}.")
         self.trainer = trainer
         self.probes = dict(probes or {})
         self.fps = fps
+        self.frame_every = frame_every
         self.recorder = Recorder()
         self.parent: Player | None = None
         self.forked_at: int | None = None
@@ -179,6 +188,12 @@ class Player:
             if event is not None:
                 self._tell(event)
 
+    def note_edit(self) -> None:
+        """Take the model as it is now as part of the run: call it after changing weights outside of `paused()`."""
+        with self._between_steps():
+            event = self._note_edit()
+        self._tell(event)
+
     # Looking back
 
     def seek(self, step: int | None) -> None:
@@ -260,8 +275,8 @@ class Player:
     def listen(self, callback: Callable[[str], None]) -> Callable[[], None]:
         """Call `callback(event)` from now on; returns a function that ends it.
 
-        Events: "frame" (new rows and a new frame), "status" (play, pause, a setting), "seek", and "history" (what was
-        recorded has been replaced: read all of it again).
+        Events: "frame" (new rows and a new frame), "edit" (somebody changed the model at this step), "status" (play,
+        pause, a setting), "seek", and "history" (what was recorded has been replaced: read all of it again).
         """
         self._listeners.append(callback)
 
@@ -332,10 +347,10 @@ class Player:
         try:
             with _SWITCHING:
                 while self._ready():
+                    _TURNS.enter(self)  # before the model is held: who has the turn may look at the models of others
                     with self._model:
-                        _TURNS.enter(self)
                         self._advance()
-                        _TURNS.pass_on(self)
+                    _TURNS.pass_on(self)
                     self._show_if_due()
             if self._stop is not None and self._stop[0] == "finished":
                 self._evaluate_here()
@@ -354,9 +369,12 @@ class Player:
             status, reason = self._stop or ("paused", "Paused.")
             self.reason = str(error) or type(error).__name__ if error else reason
             self.status = "failed" if error else status  # last: who sees it finds the reason beside it
-            self._thread, self._stop, self._ending = None, None, False
-            self._changed.notify_all()
-        self._tell("status")
+        try:
+            self._tell("status")
+        finally:  # only now, so that who waits for the end finds the listeners done as well
+            with self._changed:
+                self._thread, self._stop, self._ending = None, None, False
+                self._changed.notify_all()
 
     def _ready(self) -> bool:
         """Wait for the next step's time; False when it is time to stop."""
@@ -366,13 +384,13 @@ class Player:
                 if self._target is not None and self.trainer.step_count >= self._target[0]:
                     step, status = self._target
                     self._stop = status, f"Reached step {step}."
-                elif self._holds or delay > 0:
+                elif self._holds or delay > AHEAD_SECONDS:
                     _TURNS.leave(self)
                     self._changed.wait(None if self._holds else delay)
                 else:
                     if self._speed:
                         now, gap = time.perf_counter(), 1 / self._speed
-                        late = self._next_step < now - gap  # more than one step behind: do not catch up in a burst
+                        late = self._next_step < now - max(gap, BEHIND_SECONDS)
                         self._next_step = (now if late else self._next_step) + gap
                     return True
             self._ending = True
@@ -380,14 +398,14 @@ class Player:
 
     def _advance(self) -> None:
         """One step, and what is due after it."""
-        lr = self.trainer.lr
         row = self.trainer.step()
-        row["lr"] = lr
         step = self.trainer.step_count
         self.recorder.rows.add(step, row)
         scores = self._record_evaluation() if self._evaluation_due(step) else {}
         if self._armed:
             self._check_stop({"step": step, **scores})
+        if self.frame_every and step % self.frame_every == 0:
+            self._record_frame()
         if time.perf_counter() >= self._next_checkpoint:
             self._record_checkpoint()
 
@@ -469,9 +487,7 @@ class Player:
             self.recorder.evaluations.cut(start)
             while self.trainer.step_count < step:
                 self._replay_settings(changes, self.trainer.step_count)
-                lr = self.trainer.lr
                 row = self.trainer.step()
-                row["lr"] = lr
                 self.recorder.rows.add(self.trainer.step_count, row)
                 if self._evaluation_due(self.trainer.step_count):
                     self._record_evaluation()
@@ -498,7 +514,7 @@ class Player:
         self._edits = [*(edit for edit in self._edits if edit < step), step]
         self._record_frame()
         self._record_checkpoint()
-        return "history" if went_back else "frame"
+        return "history" if went_back else "edit"
 
     def _versions(self) -> list[Any]:
         """What changes when somebody edits the model in place, or a setting."""

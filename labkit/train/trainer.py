@@ -56,6 +56,9 @@ class Trainer:
     device: as labkit.device.choose takes it. precision: "auto" (the device's), "float32", "bfloat16", "float16".
     seed: fixes the order of the examples and what dropout draws. Step k draws the same numbers whatever was drawn
         elsewhere, and the global generator is given back as it was.
+    schedule: schedule(steps done) -> the factor on the learning rate for the next step. It depends on the step alone,
+        so that a rewound run goes on as before.
+    accuracy: accuracy(output, target) -> a bool for each example, where the largest output does not name the class.
 
     From the same state on a CPU the same steps are bit-identical. Errors: DataError for data that do not fit together,
     SettingError for settings out of range, DivergedError, OutOfMemoryError.
@@ -74,6 +77,8 @@ class Trainer:
         device: str | torch.device | None = None,
         precision: str = "auto",
         seed: int = 0,
+        schedule: Callable[[int], float] | None = None,
+        accuracy: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
         if not (isinstance(batch_size, int) and batch_size >= 1):
             raise SettingError(f"Expected a batch_size of at least 1, received {batch_size!r}.")
@@ -85,14 +90,18 @@ class Trainer:
         self.model = model.to(self.device)
         self.train, self.test = train, test
         self.classes = getattr(train, "classes", None)
+        self.schedule = schedule
         self.threads = 1
+        self._accuracy = accuracy
         self._shuffle = shuffle
         self._epoch = 0
         self._position = 0
         self._batches = self._make_batches(train, batch_size, shuffle)
         self._test_batches = None if test is None else self._make_batches(test, batch_size, shuffle=False)
-        with self._session():
+        with self.session():
             flops = self._inspect(loss)
+        if self._accuracy is None and self.task == "classification":
+            self._accuracy = _largest_is_right
         self.threads = devices.threads_for(flops)
         self._optimizer_choice = optimizer
         self.optimizer = self._make_optimizer(optimizer, lr)
@@ -129,6 +138,11 @@ class Trainer:
         return math.ceil(self._batches.examples / self._batches.batch_size)
 
     @property
+    def position(self) -> int:
+        """Examples of this epoch that are done."""
+        return self._position
+
+    @property
     def epoch(self) -> float:
         """Epochs done so far, with the fraction of the one that runs."""
         return self._epoch + self._position / self._batches.examples
@@ -136,13 +150,13 @@ class Trainer:
     # What it does
 
     def step(self) -> dict[str, float]:
-        """One optimisation step on the next batch: {"step", "epoch", "loss"}, the loss before the update.
+        """One optimisation step on the next batch: {"step", "epoch", "loss", "lr"}, the loss before the update.
 
         A loss that is NaN or infinite raises DivergedError before anything is updated; so does an error of the model:
         the state is that of the step before, and the same step can be tried again.
         """
-        with self._session():
-            inputs, targets = self._batches.get(self._epoch, self._position, self.seed)
+        with self.session():
+            inputs, targets = self.next_batch()
             if not self.model.training:
                 self.model.train()
             try:
@@ -154,26 +168,56 @@ class Trainer:
                         f"The loss became {value} at step {self.step_count + 1}, first in {where}. "
                         "Rewind to an earlier step and lower the learning rate, or look at the data."
                     )
-                self.optimizer.zero_grad()
-                self._scaler.scale(loss).backward()
+                self._backward(loss)
             except torch.OutOfMemoryError as error:
                 raise self._out_of_memory(inputs, targets, error) from error
             with _uninterrupted():
-                self._scaler.step(self.optimizer)
-                self._scaler.update()
+                lr = self.update()
                 self.step_count += 1
                 self._position += len(inputs)
                 if self._position >= self._batches.examples:
                     self._epoch, self._position = self._epoch + 1, 0
-        return {"step": self.step_count, "epoch": self.epoch, "loss": value}
+        return {"step": self.step_count, "epoch": self.epoch, "loss": value, "lr": lr}
+
+    def next_batch(self) -> tuple[Tensor, Tensor]:
+        """The (inputs, targets) that the next step will learn from, on the device."""
+        return self._batches.get(self._epoch, self._position, self.seed)
+
+    def _backward(self, loss: Tensor) -> None:
+        for group in self.optimizer.param_groups:  # as zero_grad() does, a few microseconds faster
+            for parameter in group["params"]:
+                parameter.grad = None
+        (self._scaler.scale(loss) if self._scaler.is_enabled() else loss).backward()
+
+    def update(self) -> float:
+        """Let the optimiser move the parameters by their gradients; returns the learning rate that it used.
+
+        The last part of a step; a subclass adds what follows each update.
+        """
+        base = [group["lr"] for group in self.optimizer.param_groups]
+        if self.schedule is not None:
+            factor = self.schedule(self.step_count)
+            for group, lr in zip(self.optimizer.param_groups, base, strict=True):
+                group["lr"] = lr * factor
+        used = float(self.optimizer.param_groups[0]["lr"])
+        try:
+            if self._scaler.is_enabled():
+                self._scaler.step(self.optimizer)
+                self._scaler.update()
+            else:
+                self.optimizer.step()
+        finally:
+            for group, lr in zip(self.optimizer.param_groups, base, strict=True):
+                group["lr"] = lr
+        return used
 
     def evaluate(self) -> dict[str, float]:
-        """Loss and, in a classification, accuracy on the test set and on at most 500 training examples.
+        """Loss and, where there is one, accuracy on the test set and on at most 500 training examples.
 
         {"train_loss", "train_accuracy", "test_loss", "test_accuracy"}; in evaluation mode, which is given back after.
         """
         scores: dict[str, float] = {}
-        with self._session(), evaluation_mode(self.model), torch.no_grad():
+        with self.session(), evaluation_mode(self.model), torch.no_grad():
             scores |= self._score("train", self._batches.sample(TRAIN_SAMPLE))
             if self._test_batches is not None:
                 scores |= self._score("test", self._test_batches.sample(self._test_batches.examples))
@@ -346,16 +390,16 @@ class Trainer:
         for inputs, targets in batches:
             output = self._forward(inputs)
             loss = loss + self.loss(output.float(), targets) * len(inputs)
-            if self.task == "classification":
-                right = right + (output.argmax(1) == targets).float().mean() * len(inputs)
+            if self._accuracy is not None:
+                right = right + self._accuracy(output, targets).float().mean() * len(inputs)
             examples += len(inputs)
         scores = {f"{part}_loss": loss.item() / examples}
-        if self.task == "classification":
+        if self._accuracy is not None:
             scores[f"{part}_accuracy"] = right.item() / examples
         return scores
 
     @contextmanager
-    def _session(self) -> Iterator[None]:
+    def session(self) -> Iterator[None]:
         """The trainer's own threads and random numbers; both are given back as they were.
 
         Models draw from the process's global generators, so only one trainer works at a time.
@@ -417,6 +461,10 @@ def _uninterrupted() -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
         if held and callable(before):
             before(*held[-1])
+
+
+def _largest_is_right(output: Tensor, targets: Tensor) -> Tensor:
+    return output.argmax(1) == targets
 
 
 def _generators(device: torch.device) -> list[torch.Generator]:

@@ -180,7 +180,7 @@ class DrawPad(View):
 
     def _heard(self, event: str) -> None:
         now = time.monotonic()
-        if event in ("status", "history") or (event == "frame" and now >= self._next):
+        if event in ("status", "history", "edit") or (event == "frame" and now >= self._next):
             self._next = now + FOLLOW_SECONDS
             self._want()
 
