@@ -34,14 +34,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "train": {"device"},
     "features": {"activations"},
     "saliency": {"activations"},
+    "playground": {"data", "models", "train"},
     "zoo": {"models", "device"},
-    "widgets": {"train", "activations", "features", "saliency", "plots", "data", "models"},
+    "widgets": {"train", "activations", "features", "saliency", "plots", "data", "models", "playground"},
     "exercises": EVERYTHING,  # the solutions; the checks themselves import nothing
     "doctor": EVERYTHING,
     "bench": EVERYTHING,
     "cli": EVERYTHING,
     "errors": set(),
-    "": {"data", "device", "exercises", "models", "plots", "saliency", "train", "widgets"},
+    "": {"data", "device", "exercises", "models", "playground", "plots", "saliency", "train", "widgets"},
 }
 
 # The first code cell of every notebook, word for word. On Colab it installs the lab; elsewhere it is there.
