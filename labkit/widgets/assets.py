@@ -9,6 +9,8 @@ from functools import cache
 from pathlib import Path
 
 STATIC = Path(__file__).parent / "static"
+# The style sheets of other files that a view shows parts of.
+STYLES = {"playground": ("training", "network")}
 _IMPORT = re.compile(r'^import\s*\{[^}]*\}\s*from\s*"\./([\w.]+)";[ \t]*\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:const|let|function|class|async) )", re.MULTILINE)
 
@@ -24,7 +26,8 @@ def module(name: str) -> str:
 @cache
 def style(name: str) -> str:
     """The style sheet of a view: what all views share, then its own."""
-    return "\n".join((STATIC / file).read_text(encoding="utf-8") for file in ("lab.css", f"{name}.css"))
+    files = ("lab", *STYLES.get(name, ()), name)
+    return "\n".join((STATIC / f"{file}.css").read_text(encoding="utf-8") for file in files)
 
 
 def _collect(file: str, texts: dict[str, str]) -> None:

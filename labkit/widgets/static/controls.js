@@ -33,13 +33,15 @@ export function rateControl({ link, signal }) {
   };
 }
 
-/** When to stop by itself. @param {Stage} stage */
-export function stopMenu({ link, signal }) {
+/** When to stop by itself, at a step or, where `epochs`, at an epoch. @param {Stage} stage @param {boolean} [epochs] */
+export function stopMenu({ link, signal }, epochs = false) {
+  const unit = epochs ? "epoch" : "step";
+  let perUnit = 1; // steps
   const rows = /** @type {[string, string, string][]} */ ([
-    ["step", "at step", "e.g. 500"], ["test_accuracy", "at test accuracy ≥", "e.g. 0.95"], ["test_loss", "at test loss ≤", "e.g. 0.1"]]);
+    ["step", `at ${unit}`, epochs ? "e.g. 100" : "e.g. 500"], ["test_accuracy", "at test accuracy ≥", "e.g. 0.95"], ["test_loss", "at test loss ≤", "e.g. 0.1"]]);
   const fields = rows.map(([key, word, hint]) => h("input", { type: "text", inputmode: "decimal", class: "lk-number", placeholder: hint, "aria-label": `Stop ${word}`, "data-key": key, "data-needs-kernel": true }));
   const summary = h("span", {}, "Stop when…");
-  const button = h("button", { class: "lk-button", "aria-expanded": "false", title: "Stop by itself at a step, an accuracy or a loss" }, summary);
+  const button = h("button", { class: "lk-button", "aria-expanded": "false", title: `Stop by itself at ${epochs ? "an epoch" : "a step"}, an accuracy or a loss` }, summary);
   const box = h("form", { class: "lk-popover", hidden: true }, h("b", {}, "Stop by itself"),
     ...rows.map(([, word], i) => h("label", { class: "lk-field" }, h("span", {}, word), fields[i])),
     h("div", { class: "lk-row" }, h("button", { class: "lk-button lk-primary", type: "submit", "data-needs-kernel": true }, "Set"),
@@ -52,6 +54,7 @@ export function stopMenu({ link, signal }) {
   button.addEventListener("click", () => open(box.hidden), { signal });
   const submit = () => {
     const conditions = Object.fromEntries(fields.map((field) => [field.dataset.key, typed(field.value)]).filter(([, value]) => value !== null));
+    if (conditions.step) conditions.step = Math.round(conditions.step * perUnit);
     link.do("stop_when", { conditions });
     close();
   };
@@ -67,11 +70,13 @@ export function stopMenu({ link, signal }) {
     close: () => open(false),
     draw(/** @type {any} */ run) {
       for (const field of fields) field.parentElement.hidden = field.dataset.key !== "step" && !link.columns[`${run.id}.${field.dataset.key}`];
-      const when = run.stop_when ?? {}, key = JSON.stringify(when);
+      if (epochs) perUnit = run.steps_per_epoch;
+      const { step, ...others } = run.stop_when ?? {}, when = step == null ? others : { ...others, step: step / perUnit };
+      const key = JSON.stringify(when);
       if (key === last) return;
       last = key;
       for (const field of fields) field.value = when[field.dataset.key] ?? "";
-      const parts = [when.step != null && `step ${whole(when.step)}`, when.test_accuracy != null && `accuracy ${short(when.test_accuracy)}`,
+      const parts = [when.step != null && `${unit} ${epochs ? short(when.step) : whole(when.step)}`, when.test_accuracy != null && `accuracy ${short(when.test_accuracy)}`,
         when.test_loss != null && `loss ${short(when.test_loss)}`].filter(Boolean);
       say(summary, parts.length ? `Stops at ${parts.join(" or ")}` : "Stop when…");
     },

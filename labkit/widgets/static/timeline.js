@@ -12,16 +12,18 @@ import { number, short, whole } from "./numbers.js";
  * @property {boolean} following whether the newest step is shown as it comes
  * @property {number | null} speed most steps a second; null is as fast as it goes
  * @property {boolean} busy a rewind or fork is under way
+ * @property {number} [stepsPerEpoch] of a timeline in epochs
  */
 
-const SPEEDS = [["", "Full speed"], ["100", "100 steps/s"], ["10", "10 steps/s"], ["1", "1 step/s"]];
+const SPEEDS = /** @type {[number, string][]} */ ([[100, "100 steps/s"], [10, "10 steps/s"], [1, "1 step/s"]]);
+const EPOCH_SPEEDS = /** @type {[number, string][]} */ ([[60, "60 epochs/s"], [10, "10 epochs/s"], [1, "1 epoch/s"]]);
 
 /**
  * @param {Stage} stage
- * @param {{openFork: () => void}} actions
+ * @param {{openFork: () => void, epochs?: boolean}} actions `epochs`: it counts in epochs, and a step on is one epoch
  * @returns {{element: HTMLElement, draw: (clock: Clock) => void, toggle: () => void, fork: HTMLButtonElement}}
  */
-export function timeline({ link, signal }, actions) {
+export function timeline({ link, signal }, { openFork, epochs = false }) {
   /** @type {Clock} */ let clock = { status: "ready", position: 0, last: 0, epoch: () => 0, following: true, speed: null, busy: false };
   let wanted = /** @type {number | null} */ (null); // the step under the finger while it scrubs
   let asked = 0;
@@ -31,17 +33,18 @@ export function timeline({ link, signal }, actions) {
     h("button", { class: `lk-button lk-${name}`, title, "aria-label": title, "data-action": name, "data-needs-kernel": true, onclick: run }, ...inside);
 
   const play = button("play", "Play (space)", toggle, h("span", { class: "lk-swap" }, icon("play")), h("span", { class: "lk-word" }, "Play"));
-  const back = button("back", "One step back: show the recorded step before (←)", () => link.do("back"), icon("back"));
-  const step = button("step", "One step on (→): trains one step, or shows the next recorded one", () => link.do("step"), icon("step"));
+  const unit = epochs ? "epoch" : "step";
+  const back = button("back", `One ${unit} back: show the recorded ${unit} before (←)`, () => link.do("back"), icon("back"));
+  const step = button("step", `One ${unit} on (→): trains one ${unit}, or shows the next recorded one`, () => link.do("step"), icon("step"));
   const rewind = button("rewind", "Rewind here: put the model back to the step shown", () => link.do("rewind", { step: clock.position }),
     icon("rewind"), "Rewind here");
-  const fork = button("fork", "Fork here: a second run from the step shown, with other settings", () => actions.openFork(), icon("fork"), "Fork here");
-  fork.setAttribute("aria-expanded", "false");
+  const fork = button("fork", "Fork here: a second run from the step shown, with other settings", openFork, icon("fork"), "Fork here");
+  if (!epochs) fork.setAttribute("aria-expanded", "false");
   const live = button("live", "Show the newest step as it comes", () => link.do("seek", { step: null }), h("span", { class: "lk-dot" }), "Live");
   const scrubber = h("input", { type: "range", class: "lk-scrubber", min: 0, max: 1, value: 0, step: 1, "aria-label": "Step shown", "data-needs-kernel": true });
   const where = h("output", { class: "lk-where" }, h("b", {}), h("span", {}));
   const speed = h("select", { class: "lk-select", "aria-label": "Speed", title: "The most steps a second", "data-needs-kernel": true },
-    ...SPEEDS.map(([value, label]) => h("option", { value }, label)));
+    h("option", { value: "" }, "Full speed"));
 
   const flush = () => {
     asked = 0;
@@ -61,9 +64,20 @@ export function timeline({ link, signal }, actions) {
   }, { signal });
   speed.addEventListener("change", () => link.do("speed", { value: speed.value ? Number(speed.value) : null }), { signal });
 
+  let offered = 0; // the steps of an epoch for which the speeds are offered
+  const offer = (/** @type {number} */ perEpoch) => {
+    if (offered === perEpoch) return;
+    offered = perEpoch;
+    const speeds = epochs ? [...EPOCH_SPEEDS.map(([value, words]) => [value * perEpoch, words]), [1, "1 step/s"]] : SPEEDS;
+    speed.replaceChildren(h("option", { value: "" }, "Full speed"), ...speeds.map(([value, words]) => h("option", { value }, words)));
+  };
+
   const label = (/** @type {number} */ at) => {
-    say(where.children[0], `Step ${whole(at)}`);
-    say(where.children[1], `epoch ${number(clock.epoch(at))}`);
+    const epoch = clock.epoch(at);
+    const words = [`Step ${whole(at)}`, `epoch ${epochs && Number.isInteger(epoch) ? whole(epoch) : number(epoch)}`];
+    if (epochs) words.reverse();
+    say(where.children[0], words[0][0].toUpperCase() + words[0].slice(1));
+    say(where.children[1], words[1][0].toLowerCase() + words[1].slice(1));
     scrubber.setAttribute("aria-valuetext", `Step ${at} of ${clock.last}, epoch ${number(clock.epoch(at))}`);
   };
 
@@ -91,6 +105,7 @@ export function timeline({ link, signal }, actions) {
       scrubber.style.setProperty("--lk-part", `${(100 * at) / Math.max(1, clock.last)}%`);
       label(at);
       live.setAttribute("aria-pressed", String(clock.following));
+      offer(clock.stepsPerEpoch ?? 1);
       const value = clock.speed ? String(clock.speed) : "";
       if (![...speed.options].some((option) => option.value === value)) {
         speed.append(h("option", { value }, `${short(Number(value))} steps/s`));
