@@ -164,8 +164,12 @@ def test_circle_without_noise():
     assert ((r < 2.5) | (r > 3.5)).all()
     assert r.max() <= 5
     assert (r < 2.5).sum() == 200
-    # radius uniform, not area: half of the inner points lie within half of the radius
+    # radius uniform, not area: half of the points of each ring lie within the middle of its radii
     assert 0.4 < (r[r < 2.5] < 1.25).float().mean() < 0.6
+    assert 0.4 < (r[r > 3.5] < 4.25).float().mean() < 0.6
+    for ring in (r < 2.5, r > 3.5):  # in all directions
+        quarter = torch.atan2(*ds.inputs[ring].T).div(math.pi / 2).floor().long() + 2
+        assert quarter.bincount(minlength=4).min() > 30
 
 
 def test_xor_without_noise():
@@ -174,6 +178,9 @@ def test_xor_without_noise():
     assert torch.equal(ds.targets == 1, x * y >= 0)
     assert ds.inputs.abs().min() >= 0.3
     assert 5 < ds.inputs.abs().max() <= 5.3
+    # uniform over -5..5 before 0.3 pushed them off the axes
+    for quarter in (ds.inputs - 0.3 * ds.inputs.sign()).div(2.5).floor().long().T + 2:
+        assert quarter.bincount(minlength=4).min() > 70
 
 
 def test_spiral_without_noise_is_exact():
@@ -238,18 +245,40 @@ def test_spiral_noise_moves_each_coordinate_by_less_than_it():
     assert torch.equal(quiet.targets, loud.targets)
 
 
+CONES = ((-4, 2.5, 1), (0, 2.5, -1), (4, 2.5, 1), (-4, -2.5, -1), (0, -2.5, 1), (4, -2.5, -1))
+
+
+def height(x, y):
+    """Of the six cones, the one that is furthest from 0 here."""
+    return max((sign * min(max(1 - math.hypot(x - cx, y - cy) / 2, 0), 1) for cx, cy, sign in CONES), key=abs)
+
+
 def test_plane_and_multigauss():
     plane = toy("plane", n=200)
     assert plane.task == "regression"
     assert torch.allclose(plane.targets[:, 0], plane.inputs.sum(1) / 10, atol=1e-6)
     cones = toy("multigauss", n=500)
     for (x, y), target in zip(cones.inputs.tolist(), cones.targets[:, 0].tolist(), strict=True):
-        best = 0.0
-        for cx, cy, sign in ((-4, 2.5, 1), (0, 2.5, -1), (4, 2.5, 1), (-4, -2.5, -1), (0, -2.5, 1), (4, -2.5, -1)):
-            value = sign * min(max(1 - math.hypot(x - cx, y - cy) / 2, 0), 1)
-            best = value if abs(value) > abs(best) else best
-        assert target == pytest.approx(best, abs=1e-5)
-    assert not torch.allclose(toy("plane", noise=20).targets[:, 0], toy("plane", noise=20).inputs.sum(1) / 10)
+        assert target == pytest.approx(height(x, y), abs=1e-5)
+    for cx, cy, sign in CONES:  # every cone was met, near its top
+        near = (cones.inputs - torch.tensor([cx, cy])).norm(dim=1).argmin()
+        assert cones.targets[near, 0] * sign > 0.75
+
+
+@pytest.mark.parametrize(("name", "answer"), [("plane", lambda x, y: (x + y) / 10), ("multigauss", height)])
+def test_noise_of_a_regression_reads_the_answer_beside_the_point(name, answer):
+    """As in the Playground: up to 6 noise away in each coordinate; the points stay uniform over -6..6."""
+    noise, n = 0.3, 20_000
+    ds = toy(name, n=n, noise=30)
+    for coordinate in ds.inputs.T:
+        assert coordinate.div(3).floor().long().add(2).bincount(minlength=4).min() > 0.24 * n
+    ours = ds.targets[:, 0].numpy() - [answer(x, y) for x, y in ds.inputs.tolist()]
+    rng, theirs = np.random.default_rng(99), []
+    for _ in range(n):
+        x, y = rng.uniform(-6, 6), rng.uniform(-6, 6)
+        theirs.append(answer(x + rng.uniform(-6, 6) * noise, y + rng.uniform(-6, 6) * noise) - answer(x, y))
+    assert np.std(ours) == pytest.approx(np.std(theirs), rel=0.03)
+    assert np.abs(ours).max() == pytest.approx(np.abs(theirs).max(), rel=0.06)
 
 
 @pytest.mark.parametrize("name", ["circle", "xor", "gauss", "spiral"])

@@ -72,6 +72,14 @@ def test_every_activation_follows_a_layer_of_its_own():
     assert model(torch.zeros(6, 2)).shape == (6, 1)
 
 
+def test_a_part_of_an_mlp_is_a_plain_sequential_of_the_same_modules():
+    model = MLP(2, 1, widths=(3, 4))
+    part = model[:2]
+    assert type(part) is nn.Sequential
+    assert part[0] is model[0] is model.linear1
+    assert list(dict(part.named_children())) == ["linear1", "tanh1"]
+
+
 def test_mlp_against_hand_arithmetic():
     model = MLP(2, 1, widths=(2,), activation="relu")
     with torch.no_grad():

@@ -291,6 +291,23 @@ def test_events_say_what_happened():
     assert len(events) == 5
 
 
+def test_two_runs_side_by_side_stay_in_the_same_epoch():
+    one, other = make(), make()
+    one.beside, other.beside = other, one
+    other.speed = 400  # far less than it could
+    apart = []
+    one.listen(lambda event: apart.append(one.trainer.epoch - other.trainer.epoch) if event == "frame" else None)
+    other.play()
+    one.play()
+    time.sleep(0.5)
+    epoch = one.trainer.epoch
+    other.pause()  # then the first goes on alone
+    one.wait(steps=one.trainer.step_count + 200, timeout=30)
+    assert epoch > 2
+    assert max(apart[: len(apart) // 2]) <= 1
+    assert other.fork().beside is None
+
+
 def test_frames_at_given_steps_are_recorded_whatever_the_time():
     player = make(fps=1, frame_every=10, probes={"step": lambda trainer: {"count": np.array([trainer.step_count])}})
     player.wait(steps=57)

@@ -338,6 +338,19 @@ def test_both_runs_play_and_pause_together(playground):
     assert [player.trainer.step_count for player in playground.players] == [25, 5]
 
 
+def test_both_runs_go_epoch_by_epoch(playground):
+    playground.compare(optimizer="adam", widths=(8, 8, 8))
+    do(playground, "play")
+    gaps = []
+    for _ in range(30):
+        epochs = [player.trainer.epoch for player in playground.players]
+        gaps.append(max(epochs) - min(epochs))
+        time.sleep(0.02)
+    do(playground, "pause")
+    assert max(gaps) < 2.1  # each was read a moment after the other
+    assert min(player.trainer.epoch for player in playground.players) > 3
+
+
 def test_a_fork_goes_on_from_the_step_shown(playground):
     playground.wait(epochs=6)
     do(playground, "seek", step=100)

@@ -6,10 +6,12 @@ import sys
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from labkit import plots
-from labkit.plots.look import number
+from labkit.plots.look import CLASSES, DIVERGING, number
+from labkit.plots.playground import FEATURES, playground_text
 from labkit.plots.training import smooth, training_text
 
 STEP = np.arange(1, 41)
@@ -137,6 +139,174 @@ def test_a_drawing_with_its_reading():
     assert figure.get_suptitle() == "The model reads y, probability 0.700"
     rendered(figure)
     assert len(plots.drawing(ink).axes) == 1
+
+
+def playground(kind="binary", test=True, **changes):
+    """What plots.playground is given, of two features and hidden layers of 3 and 2 neurons."""
+    rng = np.random.default_rng(0)
+    outputs = 3 if kind == "classes" else 1
+    targets = {"binary": np.tile([-1, 1], 10), "classes": np.arange(20) % 3, "regression": rng.uniform(-1, 1, 20)}[kind]
+    points = np.column_stack([rng.uniform(-5, 5, (20, 2)), targets])
+    given = {
+        "layers": [("tanh", 3), ("relu", 2), ("output", outputs)],
+        "maps": rng.integers(0, 256, (5 + outputs, 100, 100), np.uint8),
+        "reach": np.array([1, 1, 1, 2.5, 4] + [1] * outputs, np.float32),
+        "features": ["x1", "sin_x2"],
+        "feature_maps": rng.integers(0, 256, (2, 100, 100), np.uint8),
+        "weights": [rng.normal(size=shape) for shape in ((3, 2), (2, 3), (outputs, 2))],
+        "kind": kind,
+        "train": points,
+        "test": points[:8] + [0.1, 0, 0] if test else None,
+        "history": {"epoch": np.arange(4), "train_loss": np.array([0.5, 0.2, 0.1, 0.015]),
+                    "test_loss": np.array([0.6, 0.3, 0.2, 0.021]), "test_accuracy": np.array([0.5, 0.6, 0.7, 0.99])},
+    }  # fmt: skip
+    if kind == "classes":
+        given |= {
+            "decision": rng.integers(0, 3, (100, 100), np.uint8),
+            "confidence": np.full((100, 100), 255, np.uint8),
+        }
+    return given | changes
+
+
+def test_the_playground_shows_its_network_its_output_and_its_losses():
+    given = playground()
+    figure = plots.playground(**given)
+    network, output, losses = figure.axes
+    shown = [image.get_array() for image in network.images]
+    np.testing.assert_array_equal(shown[:2], given["feature_maps"])
+    np.testing.assert_array_equal(shown[2:], given["maps"])
+    np.testing.assert_allclose(output.images[0].get_array(), given["maps"][5] / 127.5 - 1)
+    assert output.images[0].get_extent() == [-6, 6, -6, 6]
+    assert output.images[0].origin == "upper"  # the first row is y = 6
+    words = [text.get_text() for text in network.texts]
+    assert words[0] == "features"
+    assert {"tanh", "relu", "output", "x₁", "sin x₂"} <= set(words)
+    train, test = lines(losses)
+    np.testing.assert_array_equal(train.get_ydata(), given["history"]["train_loss"])
+    assert (train.get_linestyle(), test.get_linestyle()) == ("-", "--")
+    assert figure.get_suptitle() == figure.alt == "Test loss 0.0210, accuracy 0.990 after 3 epochs"
+    rendered(figure)
+
+
+def test_links_are_as_wide_as_their_weights_and_the_range_is_printed():
+    weights = [np.array([[1.0, -4], [0, 2]]), np.array([[-1.0, 2]])]
+    maps, reach = np.zeros((3, 9, 9), np.uint8), np.array([2, 3, 1], np.float32)
+    figure = plots.playground(
+        **playground(layers=[("relu", 2), ("output", 1)], weights=weights, maps=maps, reach=reach)
+    )
+    network = figure.axes[0]
+    first = network.collections[0]
+    by_size = [0, 1, 2, -4]  # the strongest is drawn last, on top
+    assert first.get_linewidths() == pytest.approx([0.4 + abs(w) for w in by_size])
+    colours = first.get_colors()
+    for weight, (red, _, blue, _) in zip(by_size, colours, strict=True):
+        assert (blue > red) == (weight > 0) or weight == 0
+    goals = [path.vertices[-1][1] for path in first.get_paths()]
+    assert goals[3] == goals[1] > goals[2]  # -4 and 1 lead to the upper neuron, 2 to the lower one
+    caption = network.texts[-1].get_text()
+    assert "up to 4.00" in caption
+    assert "±1.00 to ±3.00" in caption
+
+
+@pytest.mark.parametrize("test", [True, False])
+def test_points_of_two_classes_differ_by_marker_and_stand_where_they_are(test):
+    given = playground(test=test)
+    output = plots.playground(**given).axes[1]
+    groups = [c for c in output.collections if len(c.get_offsets())]
+    assert len(groups) == (6 if test else 2)  # those of the test have a rim
+    assert [len(group.get_facecolors()) > 0 for group in groups] == [True, True, False, False, False, False][
+        : len(groups)
+    ]
+    for group, label in zip(groups, (-1, 1, -1, -1, 1, 1), strict=False):
+        points = given["train"] if group in groups[:2] else given["test"]
+        np.testing.assert_allclose(group.get_offsets(), points[points[:, 2] == label, :2])
+    shapes = [len(group.get_paths()[0].vertices) for group in groups[:2]]
+    assert shapes[0] != shapes[1]
+    names = [text.get_text() for text in output.get_legend().get_texts()]
+    assert names == ["\N{MINUS SIGN}1", "+1", *(["training", "test"] if test else [])]
+
+
+def test_a_playground_of_classes_or_values():
+    given = playground("classes")
+    figure = plots.playground(**given, classes=["cat", "dog", "hen"])
+    network, output, _ = figure.axes
+    colours = output.images[0].get_array()
+    assert colours.shape == (100, 100, 3)
+    assert len(np.unique(colours.reshape(-1, 3), axis=0)) == 3  # all are sure
+    assert network.images[-1].get_array().shape == (100, 100, 3)  # a probability in its class's colour
+    assert [text.get_text() for text in output.get_legend().get_texts()][:3] == ["cat", "dog", "hen"]
+    rendered(figure)
+
+    given = playground("regression", history={"epoch": [0], "train_loss": [0.4], "test_loss": [0.5]})
+    figure = plots.playground(**given)
+    points = figure.axes[1].collections[0]
+    np.testing.assert_allclose(points.get_facecolors(), DIVERGING(0.5 + given["train"][:, 2] / 2))
+    assert figure.alt == "A network about to train"
+    rendered(figure)
+
+
+def test_any_network_of_the_playground_fits():
+    for widths in ((), (16,) * 8):
+        layers = [*(("leaky_relu", width) for width in widths), ("output", 6)]
+        sizes = [7, *widths, 6]
+        figure = plots.playground(**playground(
+            "classes", layers=layers, maps=np.zeros((sum(sizes[1:]), 10, 10), np.uint8), reach=np.ones(sum(sizes[1:])),
+            features=list(FEATURES), feature_maps=np.zeros((7, 10, 10), np.uint8), history=None,
+            weights=[np.zeros((b, a)) for a, b in zip(sizes, sizes[1:], strict=False)],
+        ))  # fmt: skip
+        rendered(figure)
+        network = figure.axes[0]
+        boxes = [image.get_extent() for image in network.images]
+        for i, (left, right, low, high) in enumerate(boxes):
+            assert right - left == pytest.approx(high - low)
+            for other_left, other_right, other_low, other_high in boxes[i + 1 :]:
+                assert left >= other_right or right <= other_left or low >= other_high or high <= other_low
+
+
+@pytest.mark.parametrize(
+    ("history", "text"),
+    [
+        ({}, "A network about to train"),
+        ({"epoch": [0, 1], "train_loss": [1, 0.5]}, "Training loss 0.500 after 1 epoch"),
+        ({"epoch": [0, 1.5], "test_loss": [1, 0.25]}, "Test loss 0.250 after 1.5 epochs"),
+        (
+            {"epoch": [1200], "test_loss": [0.1], "test_accuracy": [1.0]},
+            "Test loss 0.100, accuracy 1.00 after 1,200 epochs",
+        ),
+    ],
+)
+def test_the_playgrounds_finding(history, text):
+    assert playground_text(history) == text
+
+
+def test_a_surface_with_its_points():
+    x, y = np.meshgrid(np.linspace(-6, 6, 40), -np.linspace(-6, 6, 40))
+    points, targets = np.array([[1.0, 2], [-3, 0], [4, 4]]), np.array([1, 0, 1])
+    figure = plots.surface(2 * np.tanh(x), points, targets, title="It reads x₁")
+    axes = figure.axes[0]
+    assert axes.images[0].get_clim() == pytest.approx((-2, 2), abs=0.01)  # symmetric about zero, and printed
+    assert axes.get_title() == "Colour: what it answers, orange \N{MINUS SIGN}2.00 to blue 2.00"
+    assert figure.alt == figure.get_suptitle() == "It reads x₁"
+    orange, blue = (c for c in axes.collections if len(c.get_offsets()))
+    np.testing.assert_array_equal(orange.get_offsets(), points[targets == 0])
+    np.testing.assert_array_equal(blue.get_offsets(), points[targets == 1])
+    np.testing.assert_array_equal(  # -1 and 1 are the same two classes
+        plots.surface(x, points, 2.0 * targets - 1).axes[0].collections[0].get_offsets(), orange.get_offsets()
+    )
+    rendered(figure)
+    values = plots.surface(x, points, np.array([0.5, -0.2, 0.1])[:, None]).axes[0].collections[0]
+    np.testing.assert_allclose(values.get_facecolors(), DIVERGING(0.5 + np.array([0.5, -0.2, 0.1]) / 12))
+    several = plots.surface(
+        np.stack([x > 2, x < -2, np.abs(x) <= 2]) * 1.0, points, np.array([2, 1, 0]), ["a", "b", "c"]
+    )
+    colours = several.axes[0].images[0].get_array()
+    assert colours.shape == (40, 40, 3)
+    for class_, column in enumerate((39, 0, 20)):  # each region is nearest to its own class's colour
+        far = [np.abs(colours[0, column] - to_rgb(colour)).sum() for colour in CLASSES[:3]]
+        assert np.argmin(far) == class_
+    assert [text.get_text() for text in several.axes[0].get_legend().get_texts()] == ["a", "b", "c"]
+    rendered(several)
+    rendered(plots.surface(np.zeros((5, 5))))
 
 
 def test_plots_need_no_torch_and_open_no_window():

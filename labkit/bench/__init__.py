@@ -46,7 +46,7 @@ class Result:
         figure, value = self.figure, f"{self.value:.3g} {self.figure.unit}"
         spread = f"({min(self.samples):.3g} to {max(self.samples):.3g})"
         verdict = "met" if self.met else "NOT MET"
-        return f"{figure.name:14}{value:>12} {spread:22}{figure.target:>14}  {verdict:9}{figure.what}"
+        return f"{figure.name:25}{value:>12} {spread:22}{figure.target:>14}  {verdict:9}{figure.what}"
 
     def as_data(self) -> dict[str, Any]:
         return {
@@ -78,6 +78,17 @@ FIGURES = {
         Figure("first_frame", "from the cell's start to the first drawn frame", 3, "s", "browser:first_frame"),
         Figure("pause_idle", "pause click to training stopped", 50, "ms", "browser:pause_idle"),
         Figure("pause_busy", "the same while another cell computes", 100, "ms", "browser:pause_busy"),
+        Figure("playground_frame_default", "epoch, losses, maps, packing", 5, "ms", "playground:frame_default"),
+        Figure("playground_frame_6x8", "the same, 6 layers of 8, 7 features", 12, "ms", "playground:frame_6x8"),
+        Figure(
+            "playground_fps_default", "frames drawn at full speed", 30, "/s", "playground:fps_default", at_least=True
+        ),
+        Figure(
+            "playground_fps_6x8", "the same, 6 layers of 8, 7 features", 30, "/s", "playground:fps_6x8", at_least=True
+        ),
+        Figure("playground_click", "click or drag to its effect drawn", 50, "ms", "playground:click"),
+        Figure("playground_click_playing", "the same while it trains", 50, "ms", "playground:click_playing"),
+        Figure("playground_first", "from the cell's start to the first drawn frame", 3, "s", "playground:first"),
         Figure("memory", "the kernel's memory after notebook 00", 700, "MB", "browser:memory"),
     )
 }

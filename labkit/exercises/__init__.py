@@ -1,12 +1,12 @@
 """Exercises that check themselves: `labkit.exercise("start.accuracy")`, then `check`, `hint` and `solution`."""
 
 from labkit.errors import SettingError
-from labkit.exercises import start
+from labkit.exercises import neurons, start
 from labkit.exercises.exercise import Exercise, Mistake, Outcome
 
 __all__ = ["EXERCISES", "Exercise", "Mistake", "Outcome", "exercise"]
 
-EXERCISES: dict[str, Exercise] = {each.name: each for each in (*start.EXERCISES,)}
+EXERCISES: dict[str, Exercise] = {each.name: each for each in (*start.EXERCISES, *neurons.EXERCISES)}
 
 
 def exercise(name: str) -> Exercise:

@@ -76,6 +76,12 @@ class MLP(nn.Sequential):
             "initial": initial,
         }
 
+    def __getitem__(self, place: slice | int) -> Any:
+        """A module by its place, or some of them as a plain Sequential."""
+        if isinstance(place, slice):
+            return nn.Sequential(OrderedDict(list(self._modules.items())[place]))
+        return super().__getitem__(place)
+
 
 def _check(
     widths: Sequence[int], names: list[str], outputs: int, dropout: float, output_activation: str, initial: str

@@ -48,8 +48,8 @@ OPTIMIZERS = {
     "momentum": "SGD(groups, lr={lr}, momentum=0.9)",
     "adagrad": "Adagrad(groups, lr={lr})",
     "rmsprop": "RMSprop(groups, lr={lr})",
-    "adam": "Adam(groups, lr={lr})",
-    "adamw": "AdamW(groups, lr={lr})",
+    "adam": "Adam(groups, lr={lr}, fused=True)",
+    "adamw": "AdamW(groups, lr={lr}, fused=True)",
 }
 SCHEDULES = {
     "step": "0.5 ** (epoch // {period})",

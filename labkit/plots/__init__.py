@@ -2,6 +2,7 @@
 
 from labkit.plots.drawing import drawing
 from labkit.plots.pictures import pictures
+from labkit.plots.playground import playground, surface
 from labkit.plots.training import predictions, training
 
-__all__ = ["drawing", "pictures", "predictions", "training"]
+__all__ = ["drawing", "pictures", "playground", "predictions", "surface", "training"]

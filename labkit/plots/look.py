@@ -12,6 +12,10 @@ ACCENT, GREY, SOFT, LINE, BAD = "#0b6bb8", "#70757a", "#5f6368", "#dadce0", "#b3
 DIVERGING = LinearSegmentedColormap.from_list("labkit", ["#f59322", "#e8eaeb", "#0877bd"])
 MINUS = "\N{MINUS SIGN}"
 
+# Classes: Okabe and Ito's colours that people with any colour vision can tell apart, and never colour alone.
+CLASSES = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00")
+MARKERS = ("s", "o", "^", "D", "v", "*")  # as in widgets/static/plane.js
+
 
 def number(value: float) -> str:
     """Three significant digits, a true minus sign: 0.941, 1.23 k, 1.2e-5."""

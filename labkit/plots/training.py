@@ -37,7 +37,7 @@ def training(runs: Sequence[Mapping[str, Any]], active: int = 0, smoothing: floa
     figure = Figure(figsize=(7.2, 5.4 if accuracy else 3.4), layout="constrained", facecolor="white")
     axes = figure.subplots(2 if accuracy else 1, 1, sharex=True, squeeze=False)[:, 0]
     order = [run for i, run in enumerate(runs) if i != active] + [runs[active]]
-    ends: list[list[_End]] = [[], []]
+    ends: list[list[End]] = [[], []]
     for run in order:
         main = run is runs[active]
         ends[0] += _loss(axes[0], run, main, smoothing, len(runs) > 1)
@@ -55,7 +55,7 @@ def training(runs: Sequence[Mapping[str, Any]], active: int = 0, smoothing: floa
         axes[1].set_title("Accuracy", loc="left", fontsize=10, fontweight="bold")
         axes[1].set_ylim(top=1)
     for part, names in zip(axes, ends, strict=False):
-        _label_ends(part, names, gap=0.085)
+        label_ends(part, names, gap=0.085)
     axes[-1].set_xlabel("training step", color=SOFT, fontsize=9)
     figure.alt = training_text(runs[active])
     figure.suptitle(figure.alt, x=0.01, ha="left", fontsize=12, fontweight="bold")
@@ -112,7 +112,7 @@ def predictions(
 
 
 @dataclass
-class _End:
+class End:
     """What stands at the end of a line."""
 
     label: str
@@ -120,7 +120,7 @@ class _End:
     colour: str
 
 
-def _loss(axes: Axes, run: Mapping[str, Any], main: bool, smoothing: float, named: bool) -> list[_End]:
+def _loss(axes: Axes, run: Mapping[str, Any], main: bool, smoothing: float, named: bool) -> list[End]:
     colour, width = (ACCENT, 1.8) if main else (GREY, 1.2)
     step, loss = run.get("step", ()), run.get("loss", ())
     ends = []
@@ -134,7 +134,7 @@ def _loss(axes: Axes, run: Mapping[str, Any], main: bool, smoothing: float, name
     return ends
 
 
-def _accuracy(axes: Axes, run: Mapping[str, Any], main: bool, named: bool) -> list[_End]:
+def _accuracy(axes: Axes, run: Mapping[str, Any], main: bool, named: bool) -> list[End]:
     colour, width = (ACCENT, 1.8) if main else (GREY, 1.2)
     return [
         _line(axes, run, word, run["eval_step"], run[f"{part}_accuracy"], colour, width, style, named)
@@ -145,14 +145,14 @@ def _accuracy(axes: Axes, run: Mapping[str, Any], main: bool, named: bool) -> li
 
 def _line(
     axes: Axes, run: Mapping[str, Any], word: str, x: Any, y: Any, colour: str, width: float, style: str, named: bool
-) -> _End:
+) -> End:
     axes.plot(x, y, style, color=colour, linewidth=width)
     axes.plot(x[-1], y[-1], "o", color=colour, markersize=3.5, clip_on=False)
     label = f"{run['name']} {word}" if named else word
-    return _End(f"{label} {number(float(y[-1]))}", float(y[-1]), colour)
+    return End(f"{label} {number(float(y[-1]))}", float(y[-1]), colour)
 
 
-def _label_ends(axes: Axes, ends: list[_End], gap: float) -> None:
+def label_ends(axes: Axes, ends: list[End], gap: float) -> None:
     """Names beside the right edge, at their lines' heights but at least `gap` (a part of the height) apart."""
     low, high = axes.get_ylim()
     to_axes = axes.transScale.transform

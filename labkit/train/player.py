@@ -36,6 +36,9 @@ CHECKPOINT_SHARE = 0.02
 AHEAD_SECONDS = 0.008
 BEHIND_SECONDS = 0.05
 
+# How often a run that waits for the one beside it looks where that is.
+LOOK_SECONDS = 0.001
+
 _TURNS = Turns()
 _SWITCHING = QuickSwitching()
 _PLAYERS: "weakref.WeakSet[Player]" = weakref.WeakSet()
@@ -50,6 +53,8 @@ class Player:
         take about a hundredth of the time.
     fps: frames a second at most.
     frame_every: steps after which a frame is recorded whatever the time, so that these steps can be shown exactly.
+
+    `beside` another player it begins no epoch before that one, if it plays too, has done the epoch before.
 
     Training runs in a daemon thread that lives only while it plays. Everything here may be called from any thread;
     listeners are called from whichever thread acts. Whoever else touches the model does so `with player.paused():`.
@@ -72,6 +77,7 @@ class Player:
         self.frame_every = frame_every
         self.recorder = Recorder()
         self.parent: Player | None = None
+        self.beside: Player | None = None
         self.forked_at: int | None = None
         self.status = "ready"
         self.reason = "Press Play to train."
@@ -241,7 +247,7 @@ class Player:
         if step is not None:
             twin.rewind(step)
         twin.trainer = twin.trainer.clone(**settings)
-        twin.parent, twin.forked_at, twin.error = self, twin.trainer.step_count, None
+        twin.parent, twin.forked_at, twin.error, twin.beside = self, twin.trainer.step_count, None, None
         twin.status, twin.reason = "paused", f"Forked at step {twin.forked_at}."
         # States from before the fork belong to the parent's settings.
         twin.recorder.checkpoints = Recorder().checkpoints
@@ -384,7 +390,10 @@ class Player:
                 if self._target is not None and self.trainer.step_count >= self._target[0]:
                     step, status = self._target
                     self._stop = status, f"Reached step {step}."
-                elif self._holds or delay > AHEAD_SECONDS:
+                elif self._is_ahead():
+                    _TURNS.leave(self)
+                    self._changed.wait(LOOK_SECONDS)
+                elif self._holds or delay > self._may_be_ahead():
                     _TURNS.leave(self)
                     self._changed.wait(None if self._holds else delay)
                 else:
@@ -395,6 +404,18 @@ class Player:
                     return True
             self._ending = True
             return False
+
+    def _may_be_ahead(self) -> float:
+        """Seconds that a run of limited speed may be ahead of its time; none where its steps are far apart."""
+        return AHEAD_SECONDS if self._speed and 2 / self._speed < AHEAD_SECONDS else 0.0
+
+    def _is_ahead(self) -> bool:
+        other = self.beside
+        return (
+            other is not None
+            and other.status == "playing"
+            and self.trainer.epoch >= math.floor(other.trainer.epoch) + 1
+        )
 
     def _advance(self) -> None:
         """One step, and what is due after it."""

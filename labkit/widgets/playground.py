@@ -61,6 +61,7 @@ class Playground(PlayedView):
         self._probe = (1.0, 2.0)
         self._program: str | None = None
         self._micro = False  # slow motion is on
+        self._new_points: set[int] = set()  # numbers of the runs whose points the page does not have yet
         self._next_picture = 0.0
         self._speed: float | None = EPOCHS_A_SECOND
         run = Experiment(_changed(start, changes), 0)
@@ -157,6 +158,9 @@ class Playground(PlayedView):
         for run in self._runs:
             live[str(run.number)], seen = run.picture(self._probe)
             arrays |= seen
+            if run.number in self._new_points:
+                arrays |= run.points_shown()
+        self._new_points = set()
         state, opened = self._opened()
         return {"live": live, **state}, arrays | self._difference() | opened
 
@@ -392,7 +396,10 @@ class Playground(PlayedView):
             self._removers.pop(run.number)()
             self._runs[self._runs.index(run)] = fresh
             known = {"step", *fresh.scores()}
-            fresh.player.stop_when = {key: v for key, v in run.player.stop_when.items() if key in known}
+            conditions = {key: value for key, value in run.player.stop_when.items() if key in known}
+            if "step" in conditions:  # the same epoch
+                conditions["step"] *= fresh.trainer.steps_per_epoch / run.trainer.steps_per_epoch
+            fresh.player.stop_when = conditions
             self._show_new(fresh)
         if playing:
             fresh.player.play()
@@ -407,13 +414,20 @@ class Playground(PlayedView):
         self._pace(run)
         self._listen(run)
         self._program = None
-        self.update(arrays=run.points_shown())
+        for one in self._runs:
+            one.player.beside = next((other.player for other in self._runs if other is not one), None)
+        self._new_points.add(run.number)
         self._send_history(run)
         self.text = self._describe()
 
     def _drop_second(self) -> None:
         for run in self._runs[1:]:
             self.on_remove(run.number)
+
+    def on_remove(self, run: int) -> None:
+        super().on_remove(run)
+        for one in self._runs:
+            one.player.beside = None
 
     def _pace(self, run: Experiment) -> None:
         run.player.speed = None if self._speed is None else self._speed * run.trainer.steps_per_epoch

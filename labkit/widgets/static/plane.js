@@ -334,7 +334,8 @@ export function plane(stage, shared) {
   };
 
   const drawClasses = (/** @type {boolean} */ dark) => {
-    const { kind, settings } = run, count = kind === "regression" ? 0 : settings.classes, names = link.state.options.classes;
+    const { kind, settings } = run, count = kind === "regression" ? 0 : settings.classes;
+    const names = kind === "binary" ? ["−1", "+1"] : link.state.options.classes;  // of two classes, what the output is to be
     target = Math.min(target, Math.max(0, count - 1));
     const now = `${kind} ${count} ${target} ${dark}`;
     if (now === built) return;
