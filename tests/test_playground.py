@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from labkit import data, models, train
-from labkit.errors import SettingError
+from labkit.errors import CheckpointError, SettingError
 from labkit.playground import Settings, build, microstep, surfaces
 
 ALL = ("x1", "x2", "x1_squared", "x2_squared", "x1_x2", "sin_x1", "sin_x2")
@@ -200,6 +200,48 @@ def test_a_clone_has_its_own_frozen_entries():
     trainer.step()
     twin.step()
     assert torch.equal(trainer.model[0].weight, twin.model[0].weight)
+
+
+def test_frozen_entries_are_part_of_the_state(tmp_path):
+    trainer = build.trainer(Settings())
+    trainer.freeze("linear1.weight", (0, 1), True)
+    trainer.save(tmp_path / "run.safetensors")
+    other = build.trainer(Settings())
+    other.load(tmp_path / "run.safetensors")
+    assert other.frozen["linear1.weight"].nonzero().tolist() == [[0, 1]]
+    state = trainer.state_dict()
+    for wrong in ({"linear9.weight": torch.zeros(4, 2).bool()}, {"linear1.weight": torch.zeros(2, 2).bool()}):
+        with pytest.raises(CheckpointError, match="frozen"):
+            other.load_state_dict({**state, "frozen": wrong})
+
+
+def test_a_rewind_across_a_thaw_is_exact():
+    trainer = build.trainer(Settings())
+    player = train.Player(trainer, evaluate_every=25)
+    for steps, on in ((100, True), (300, False)):
+        player.wait(steps=steps)
+        trainer.freeze("linear1.weight", (0, 1), on)
+        player.note_edit()
+    player.wait(steps=500)
+    after = nn.utils.parameters_to_vector(trainer.model.parameters()).detach().clone()
+    player.rewind(200)  # frozen again
+    kept = trainer.model.linear1.weight[0, 1].item()
+    trainer.step()
+    assert trainer.model.linear1.weight[0, 1] == kept
+    player.rewind(100)
+    player.wait(steps=300)
+    trainer.freeze("linear1.weight", (0, 1), False)
+    player.note_edit()
+    player.wait(steps=500)
+    assert torch.equal(nn.utils.parameters_to_vector(trainer.model.parameters()), after)
+
+
+def test_losses_are_of_all_points():
+    trainer = build.trainer(Settings.of(n=2000, noise=20))
+    learned, _ = build.datasets(Settings.of(n=2000, noise=20))
+    with torch.no_grad():
+        expected = 0.5 * ((trainer.model(learned.inputs) - learned.targets) ** 2).mean()
+    assert trainer.evaluate()["train_loss"] == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_l1_makes_weights_exactly_zero():

@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "train": {"device"},
     "features": {"activations"},
     "saliency": {"activations"},
-    "playground": {"data", "models", "train"},
+    "playground": {"data", "device", "models", "train"},
     "zoo": {"models", "device"},
     "widgets": {"train", "activations", "features", "saliency", "plots", "data", "models", "playground"},
     "exercises": EVERYTHING,  # the solutions; the checks themselves import nothing

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from labkit import data, models, train
-from labkit.errors import DataError
-from labkit.playground.settings import OWN, Settings
+from labkit.errors import CheckpointError, DataError
+from labkit.playground.settings import MOST_POINTS, OWN, Settings
 
 # Features of a point (x1, x2), columns of a tensor.
 FEATURES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -127,8 +127,10 @@ class PlaygroundTrainer(train.Trainer):
     """
 
     model: models.MLP
+    train_sample = 2 * MOST_POINTS  # an evaluation looks at all points
 
     def __init__(self, settings: Settings) -> None:
+        self.frozen: dict[str, Tensor] = {}
         learned, kept = datasets(settings)
         kind = settings.kind
         steps = math.ceil(len(learned) / settings.batch_size)
@@ -146,8 +148,7 @@ class PlaygroundTrainer(train.Trainer):
             schedule=_schedule(settings, steps),
             accuracy=same_sign if kind == "binary" else None,
         )
-        self.optimizer_name, self.l1, self.l2 = settings.optimizer, settings.l1, settings.l2
-        self.frozen: dict[str, Tensor] = {}
+        self.l1, self.l2, self.shapes = settings.l1, settings.l2, settings.shapes
         for name, index in settings.frozen:
             self.freeze(name, index, True)
 
@@ -157,7 +158,20 @@ class PlaygroundTrainer(train.Trainer):
         mask[index] = on
         self.frozen[name] = mask
 
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "frozen": dict(self.frozen)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        frozen = state.get("frozen", {})
+        for name, mask in frozen.items():
+            if name not in self.shapes or tuple(mask.shape) != self.shapes[name] or mask.dtype != torch.bool:
+                raise CheckpointError(f"Expected frozen entries of this network's parameters, received {name!r:.80}.")
+        super().load_state_dict({**state, "frozen": frozen})
+        self.frozen = dict(frozen)
+
     def update(self) -> float:
+        if not self.frozen and not self.l1:
+            return super().update()
         kept = [(self.model.get_parameter(name), mask) for name, mask in self.frozen.items()]
         before = [parameter.detach()[mask] for parameter, mask in kept]
         lr = super().update()
@@ -169,11 +183,6 @@ class PlaygroundTrainer(train.Trainer):
             for (parameter, mask), values in zip(kept, before, strict=True):
                 parameter[mask] = values
         return lr
-
-    def clone(self, **settings: Any) -> "PlaygroundTrainer":
-        twin: PlaygroundTrainer = super().clone(**settings)  # type: ignore[assignment]
-        twin.frozen = dict(self.frozen)
-        return twin
 
 
 def trainer(settings: Settings) -> PlaygroundTrainer:

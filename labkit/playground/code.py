@@ -1,9 +1,10 @@
-"""A playground written out as a PyTorch program that needs nothing else: same data, same start, same training."""
+"""A playground written out as a PyTorch program: same points (from labkit.data), same start, same training."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from labkit.errors import SettingError
 from labkit.playground.build import points
 from labkit.playground.settings import Settings
 
@@ -236,6 +237,8 @@ def _entry(settings: Settings, name: str, index: tuple[int, ...]) -> str:
 
 def _parameter(settings: Settings, name: str) -> str:
     """ "linear2.weight" as model[2].weight, by the layer's place in the program's model."""
+    if name not in settings.shapes:
+        raise SettingError(f"Expected a parameter of {', '.join(settings.shapes)}; received {name!r:.80}.")
     layer, kind = name.split(".")
     names = [*(f"linear{i}" for i in range(1, len(settings.widths) + 1)), "output"]
     return f"model[{names.index(layer) * (3 if settings.dropout else 2)}].{kind}"

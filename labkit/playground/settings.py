@@ -1,7 +1,6 @@
 """All that decides a playground's run, from its first step on."""
 
 import dataclasses
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -89,7 +88,10 @@ class Settings:
         self._set("widths", _widths(self.widths))
         self._set("activations", _activations(self.activations, len(self.widths)))
         if self.data in REGRESSION and (self.classes != 2 or self.points):
-            raise SettingError(f"Expected no classes and no own points with the regression set {self.data!r}.")
+            raise SettingError(
+                f"Expected 2 classes and no own points with the regression set {self.data!r}; received "
+                f"classes={self.classes} and {len(_rows(self.points, 3))} points. Choose a set to classify."
+            )
         self._set("points", _points(self.points, self.classes))
         if self.data == OWN and not self.points:
             self._set("points", OWN_START)
@@ -183,8 +185,8 @@ def _one_of(name: str, value: Any, allowed: Iterable[str]) -> str:
 
 
 def _whole(name: str, value: Any, low: int, high: int) -> int:
-    whole = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not whole or int(value) != value or not low <= value <= high:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not low <= value <= high or int(value) != value:  # NaN is in no range
         raise SettingError(f"Expected {name} as a whole number of {low} to {high}; received {value!r:.80}.")
     return int(value)
 
@@ -200,9 +202,9 @@ def _rows(values: Any, length: int) -> list[tuple[Any, ...]]:
     if not isinstance(values, tuple | list) or len(values) > MOST_POINTS:
         raise SettingError(f"Expected a list of at most {MOST_POINTS} rows; received {values!r:.80}.")
     rows = [tuple(row) if isinstance(row, tuple | list) else () for row in values]
-    wrong = next((value for row, value in zip(rows, values, strict=True) if len(row) != length), None)
-    if wrong is not None:
-        raise SettingError(f"Expected rows of {length} values; received {wrong!r:.80}.")
+    for row, value in zip(rows, values, strict=True):
+        if len(row) != length:
+            raise SettingError(f"Expected rows of {length} values; received {value!r:.80}.")
     return rows
 
 

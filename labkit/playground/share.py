@@ -15,9 +15,9 @@ from labkit.playground.settings import Settings
 VERSION = 1
 LONGEST = 100_000
 
-_FORM = re.compile(r"playground(\d{1,9})\?([ -~]*)#([0-9a-f]{8})")
+_FORM = re.compile(r"playground(\d{1,9})\?([ -~]*)#([0-9a-f]{8})", re.ASCII)
 _DEFAULTS = Settings()
-_NUMBER = re.compile(r"-?\d{1,12}(\.\d{1,20})?(e-?\d{1,3})?")
+_NUMBER = re.compile(r"-?\d{1,12}(\.\d{1,20})?(e-?\d{1,3})?", re.ASCII)
 
 
 def to_string(settings: Settings) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from labkit import device
 from labkit.playground.build import FEATURES, features
 from labkit.playground.settings import REACH
 
@@ -49,9 +50,13 @@ def feature_maps() -> tuple[np.ndarray, np.ndarray]:
     return _bytes(values / reach[:, None]), reach.numpy()
 
 
-@torch.inference_mode()
 def look(model: nn.Sequential, inputs: Tensor) -> Picture:
     """What the neurons of a Sequential of Linear layers and activations compute on a `grid`; dropout is left out."""
+    with device.threads(1), torch.inference_mode():  # a second thread would fight with the browser for its core
+        return _look(model, inputs)
+
+
+def _look(model: nn.Sequential, inputs: Tensor) -> Picture:
     place = inputs.shape[1] - 1
     before, after = [inputs[:, -1]], [inputs[:, -1]]
     maps: list[np.ndarray] = []
@@ -92,7 +97,7 @@ def difference(model_a: nn.Sequential, inputs_a: Tensor, model_b: nn.Sequential,
 
     With several outputs: 1 where the most probable classes differ, else 0.
     """
-    with torch.inference_mode():
+    with device.threads(1), torch.inference_mode():
         a, b = _outputs(model_a, inputs_a), _outputs(model_b, inputs_b)
     if a.shape[1] > 1:
         return (a.argmax(1) != b.argmax(1)).float().reshape(SIDE, SIDE).numpy()

@@ -16,7 +16,7 @@ import numpy as np
 
 from labkit.errors import DivergedError, SettingError
 from labkit.train.recorder import Recorder
-from labkit.train.trainer import TRAIN_SAMPLE, Trainer
+from labkit.train.trainer import Trainer
 from labkit.train.turns import QuickSwitching, Turns
 
 Probe = Callable[[Trainer], dict[str, np.ndarray]]
@@ -606,7 +606,7 @@ def _evaluation_steps(trainer: Trainer, every: int | None) -> tuple[frozenset[in
     if every is not None:
         return frozenset(), every
     tested = 0 if trainer.test is None else len(getattr(trainer.test, "dataset", trainer.test))
-    trained = min(TRAIN_SAMPLE, trainer.steps_per_epoch * trainer.batch_size)
+    trained = min(trainer.train_sample, trainer.steps_per_epoch * trainer.batch_size)
     every = math.ceil((tested + trained) / (3 * EVALUATION_SHARE * trainer.batch_size))
     every = max(trainer.steps_per_epoch, every)
     return frozenset(2**i for i in range(every.bit_length()) if 2**i < every), every

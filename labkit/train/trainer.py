@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -41,9 +41,6 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 
 _GLOBAL_GENERATORS = threading.RLock()
 
-# Examples of the training set that an evaluation looks at: accuracy to two digits.
-TRAIN_SAMPLE = 500
-
 
 class Trainer:
     """Trains any module on (inputs, targets), one `step()` at a time.
@@ -63,6 +60,9 @@ class Trainer:
     From the same state on a CPU the same steps are bit-identical. Errors: DataError for data that do not fit together,
     SettingError for settings out of range, DivergedError, OutOfMemoryError.
     """
+
+    # Examples of the training set that an evaluation looks at, at most: accuracy to two digits.
+    train_sample = 500
 
     def __init__(
         self,
@@ -218,7 +218,7 @@ class Trainer:
         """
         scores: dict[str, float] = {}
         with self.session(), evaluation_mode(self.model), torch.no_grad():
-            scores |= self._score("train", self._batches.sample(TRAIN_SAMPLE))
+            scores |= self._score("train", self._batches.sample(self.train_sample))
             if self._test_batches is not None:
                 scores |= self._score("test", self._test_batches.sample(self._test_batches.examples))
         return scores
@@ -261,7 +261,7 @@ class Trainer:
         """Read what `save` wrote; a broken, foreign or hostile file raises CheckpointError and changes nothing."""
         self.load_state_dict(checkpoint.read(Path(path)))
 
-    def clone(self, **settings: Any) -> "Trainer":
+    def clone(self, **settings: Any) -> Self:
         """A trainer of its own in the same state, with some `settings` changed: lr, batch_size, optimizer, seed.
 
         A new optimizer starts without the old one's memory (momentum, averages).

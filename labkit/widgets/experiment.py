@@ -117,29 +117,17 @@ class Experiment(Run):
         before, self._seen = self._seen, now
         return bool(before) and before[0] is now[0] and before[1] == now[1] and before[2] != now[2]
 
-    def prepare_rewind(self, step: int) -> None:
-        """Freeze what was frozen at that step: the replay needs it."""
-        kept = [change for change in self.changes if change.step <= step]
-        frozen = dict.fromkeys(self.start.frozen)
-        for change in kept:
-            if change.frozen is not None:
-                frozen = {**frozen, (change.name, change.index): None}
-                if not change.frozen:
-                    del frozen[change.name, change.index]
-        self.settings = self.settings.change(frozen=tuple(frozen))
-        self.trainer.frozen = {}
-        for name, index in frozen:
-            self.trainer.freeze(name, index, True)
-
     def follow_history(self) -> None:
-        """After the run went back: forget what was changed later, and take the learning rate of then."""
+        """After the run went back: forget what was changed later, and take learning rate and frozen entries of then."""
         self._former = None
         step, lr = self.player.trainer.step_count, self.player.trainer.lr
         self.changes = [c for c in self.changes if c.step < step or (c.step == step and c.name != "lr")]
         last = next((c.value for c in reversed(self.changes) if c.name == "lr"), self.start.lr)
         if lr != last:
             self.note(Change(step, "lr", value=lr))
-        self.settings = self.settings.change(lr=lr)
+        masks = self.trainer.frozen
+        frozen = [(name, tuple(place)) for name, mask in masks.items() for place in mask.nonzero().tolist()]
+        self.settings = self.settings.change(lr=lr, frozen=frozen)
 
     @property
     def program(self) -> str:
@@ -216,7 +204,7 @@ class Experiment(Run):
         history = {name: np.array(columns[name][:past]) for name in names if name in columns}
         steps = np.array(columns["eval_step"][:past])
         return {
-            "layers": [(layer["name"], layer["width"]) for layer in self.describe()["layers"][1:]],
+            "layers": [(layer["activation"], layer["width"]) for layer in self.describe()["layers"][1:]],
             "maps": arrays["maps"],
             "reach": arrays["reach"],
             "features": self.settings.features,

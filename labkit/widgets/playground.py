@@ -283,13 +283,7 @@ class Playground(PlayedView):
 
         def rewind() -> None:
             for run, there in steps:
-                run.player.pause()
-                run.prepare_rewind(there)
-                try:
-                    run.player.rewind(there)
-                except SettingError:
-                    run.prepare_rewind(run.trainer.step_count)
-                    raise
+                run.player.rewind(there)
 
         self._apart(f"Rewinding to epoch {self._run.epoch(step):.4g}", rewind)
 
@@ -297,12 +291,7 @@ class Playground(PlayedView):
         first = self._run
 
         def fork() -> None:
-            with first.player.paused():
-                first.prepare_rewind(step)
-                try:
-                    other = Experiment(first.settings, 1 - first.number, fork_of=first, step=step)
-                finally:
-                    first.prepare_rewind(first.trainer.step_count)
+            other = Experiment(first.settings, 1 - first.number, fork_of=first, step=step)
             self._drop_second()
             self._add(other)
 

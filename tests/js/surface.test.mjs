@@ -69,8 +69,9 @@ test("a place's index in a map: the upper left is first, the rows go down", () =
   assert.equal(mapIndex(6, 6), 99);
   assert.equal(mapIndex(-6, -6), 9900);
   assert.equal(mapIndex(9, -9), 9999);
-  // (x + 6) / 12 * 99: -5.9 is at 0.825, so column 1; row of y = 5.95 at 0.41, so row 0
-  assert.equal(mapIndex(-5.9, 5.95), 1);
+  // squares are 0.12 wide: -5.87 is in the second column, y = 5.89 still in the first row, 5.87 in the second
+  assert.equal(mapIndex(-5.87, 5.89), 1);
+  assert.equal(mapIndex(-5.89, 5.87), 100);
 });
 
 test("the nearest point within reach", () => {

@@ -92,10 +92,8 @@ class Plot {
     if (confidence) paintClasses(bytes, confidence, /** @type {Uint32Array[]} */ (colours), discrete, this.pixels);
     else paintMap(bytes, offset, /** @type {Uint32Array} */ (colours), this.pixels, SIDE * SIDE);
     this.small.getContext("2d")?.putImageData(this.image, 0, 0);
-    // The outermost values belong to the very edges of the plane, so that half of each outer cell lies beyond them.
-    const cell = size / (SIDE - 1);
     pen.imageSmoothingEnabled = true;
-    pen.drawImage(this.small, -cell / 2, -cell / 2, SIDE * cell, SIDE * cell);
+    pen.drawImage(this.small, 0, 0, size, size);
   }
 
   /**
@@ -325,12 +323,14 @@ export function plane(stage, shared) {
       kind: output ? "class" : "signed", index, unit: at };
   };
 
+  /** What a map's pixel tells: one byte, about two digits. */
   const valueAt = (/** @type {ReturnType<typeof shownOf>} */ shown, /** @type {[number, number]} */ at) => {
     if (!shown.picture) return "";
     const i = mapIndex(...at), byte = shown.picture.bytes[shown.picture.offset + i];
-    if (shown.kind === "signed") return number(byteValue(byte, shown.reach));
-    if (shown.kind === "class") return `probability ${number(byte / 255)}`;
-    return `class ${link.state.options.classes[byte]}, probability ${number(/** @type {Uint8Array} */ (shown.picture.confidence)[i] / 255)}`;
+    const about = (/** @type {number} */ value) => `≈ ${short(Number(value.toPrecision(2)))}`;
+    if (shown.kind === "signed") return about(byteValue(byte, shown.reach));
+    if (shown.kind === "class") return `probability ${about(byte / 255)}`;
+    return `class ${link.state.options.classes[byte]}, probability ${about(/** @type {Uint8Array} */ (shown.picture.confidence)[i] / 255)}`;
   };
 
   const drawClasses = (/** @type {boolean} */ dark) => {
@@ -429,10 +429,15 @@ export function plane(stage, shared) {
 
   /** The value at the crosshair is known exactly, not only to a byte. @param {any} of @param {ReturnType<typeof shownOf>} shown @param {[number, number]} at */
   function exact(of, shown, at) {
-    const values = link.arrays[`values.${of.id}`], { state } = link;
-    const settled = state.probe?.[0] === at[0] && state.probe?.[1] === at[1];
-    if (!values || !settled || shown.kind === "classes") return valueAt(shown, at);
-    const value = number(values.data[values.shape[1] + (shown.unit ?? 0)]);
+    const values = link.arrays[example() ? "micro.values" : `values.${of.id}`], { probe: told, options } = link.state;
+    const settled = example() || (told?.[0] === at[0] && told?.[1] === at[1]);
+    if (!values || !settled) return valueAt(shown, at);
+    const after = values.data.subarray(values.shape[1]);
+    if (shown.kind === "classes") {
+      const chances = Array.from(after.slice(-of.settings.classes)), most = Math.max(...chances);
+      return `class ${options.classes[chances.indexOf(most)]}, probability ${number(most)}`;
+    }
+    const value = number(after[shown.unit ?? 0]);
     return shown.kind === "class" ? `probability ${value}` : value;
   }
 

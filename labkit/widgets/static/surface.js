@@ -60,13 +60,13 @@ export function paintClasses(decision, confidence, palettes, discrete, out32) {
 export const byteValue = (byte, reach) => (byte / 127.5 - 1) * reach;
 
 /**
- * Where the point nearest to (x, y) stands in a map.
+ * The square of a map in which (x, y) lies.
  * @param {number} x
  * @param {number} y
  * @returns {number} index 0 to 9999
  */
 export function mapIndex(x, y) {
-  const at = (/** @type {number} */ value) => Math.min(SIDE - 1, Math.max(0, Math.round(((value + SPAN) / (2 * SPAN)) * (SIDE - 1))));
+  const at = (/** @type {number} */ value) => Math.min(SIDE - 1, Math.max(0, Math.floor(((value + SPAN) / (2 * SPAN)) * SIDE)));
   return at(-y) * SIDE + at(x);
 }
 
