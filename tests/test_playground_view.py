@@ -102,6 +102,25 @@ def test_step_trains_one_epoch_and_back_shows_the_one_before(playground):
     assert np.array_equal(flat(playground.model).numpy(), second)
 
 
+def test_while_it_plays_maps_are_coarse_but_the_one_looked_at(playground):
+    page = Page(playground)
+    playground.speed = 40
+    do(playground, "promote", unit=2)
+    do(playground, "play")
+    until(lambda: page.arrays["maps.0"].shape == (7, 50, 50))
+    assert page.state["live"]["0"]["fine"] == [2, 6]  # and the output
+    assert page.arrays["fine.0"].shape == (2, 100, 100)
+    do(playground, "pause")
+    full = page.arrays["maps.0"]
+    seen = surfaces.look(playground.model, surfaces.grid(("x1", "x2"), (1.0, 2.0)))
+    assert np.array_equal(full, seen.maps)
+    assert "fine" not in page.state["live"]["0"]
+    with playground._lock:
+        arrays = playground._run.picture((1.0, 2.0), coarse=True, promoted=2)[1]
+    assert np.array_equal(arrays["maps.0"], full[:, ::2, ::2])
+    assert np.array_equal(arrays["fine.0"], full[[2, 6]])
+
+
 def test_looking_back_shows_the_scores_of_then(playground):
     page = Page(playground)
     do(playground, "step")

@@ -3,6 +3,7 @@
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -56,7 +57,8 @@ def frame_6x8() -> list[float]:
 
 def frames(playground: Playground, rounds: int = 100) -> list[float]:
     """Milliseconds of an epoch, both losses, all maps and their message, as the view makes it; without the way."""
-    times = [frame(playground) for _ in range(rounds + 5)]
+    with ThreadPoolExecutor(1) as thread:  # as in a run: the main thread also guards each step against interrupts
+        times = [thread.submit(frame, playground).result() for _ in range(rounds + 5)]
     return times[5:]  # the first ones warm up
 
 

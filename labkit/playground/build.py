@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from labkit import data, models, train
+from labkit import data, device, models, train
 from labkit.errors import CheckpointError, DataError
 from labkit.playground.settings import MOST_POINTS, OWN, Settings
 
@@ -33,8 +34,8 @@ SCHEDULES: dict[str, Callable[[float, float], float]] = {
 }
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "sgd": torch.optim.SGD,
-    "momentum": partial(torch.optim.SGD, momentum=0.9),
+    "sgd": partial(torch.optim.SGD, foreach=False),  # the default on a CPU; said, it need not be found out each time
+    "momentum": partial(torch.optim.SGD, momentum=0.9, foreach=False),
     "adagrad": torch.optim.Adagrad,
     "rmsprop": torch.optim.RMSprop,
     "adam": partial(torch.optim.Adam, fused=True),
@@ -115,6 +116,8 @@ def same_sign(output: Tensor, target: Tensor) -> Tensor:
 
 def optimizer(parameters: list[nn.Parameter], lr: float, name: str, l2: float) -> torch.optim.Optimizer:
     """L2 is a penalty on weights, not on biases: l2 / 2 times the sum of their squares (for adamw, its own decay)."""
+    if l2 == 0:  # one group: each costs time
+        return OPTIMIZERS[name](parameters, lr=lr, weight_decay=0.0)
     weights, biases = [p for p in parameters if p.ndim > 1], [p for p in parameters if p.ndim == 1]
     groups: list[dict[str, Any]] = [{"params": weights, "weight_decay": l2}, {"params": biases, "weight_decay": 0.0}]
     return OPTIMIZERS[name](groups, lr=lr)
@@ -131,6 +134,7 @@ class PlaygroundTrainer(train.Trainer):
 
     def __init__(self, settings: Settings) -> None:
         self.frozen: dict[str, Tensor] = {}
+        self.draws = True
         learned, kept = datasets(settings)
         kind = settings.kind
         steps = math.ceil(len(learned) / settings.batch_size)
@@ -149,6 +153,7 @@ class PlaygroundTrainer(train.Trainer):
             accuracy=same_sign if kind == "binary" else None,
         )
         self.l1, self.l2, self.shapes = settings.l1, settings.l2, settings.shapes
+        self.draws = settings.dropout > 0
         for name, index in settings.frozen:
             self.freeze(name, index, True)
 
@@ -168,6 +173,10 @@ class PlaygroundTrainer(train.Trainer):
                 raise CheckpointError(f"Expected frozen entries of this network's parameters, received {name!r:.80}.")
         super().load_state_dict({**state, "frozen": frozen})
         self.frozen = dict(frozen)
+
+    def session(self) -> AbstractContextManager[None]:
+        """Without dropout nothing is drawn, and there is no random number to keep or to give back."""
+        return super().session() if self.draws else device.threads(self.threads)
 
     def update(self) -> float:
         if not self.frozen and not self.l1:

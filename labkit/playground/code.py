@@ -45,12 +45,12 @@ MODULES = {
     "leaky_relu": "nn.LeakyReLU()",
 }
 OPTIMIZERS = {
-    "sgd": "SGD(groups, lr={lr})",
-    "momentum": "SGD(groups, lr={lr}, momentum=0.9)",
-    "adagrad": "Adagrad(groups, lr={lr})",
-    "rmsprop": "RMSprop(groups, lr={lr})",
-    "adam": "Adam(groups, lr={lr}, fused=True)",
-    "adamw": "AdamW(groups, lr={lr}, fused=True)",
+    "sgd": "SGD({what}, lr={lr})",
+    "momentum": "SGD({what}, lr={lr}, momentum=0.9)",
+    "adagrad": "Adagrad({what}, lr={lr})",
+    "rmsprop": "RMSprop({what}, lr={lr})",
+    "adam": "Adam({what}, lr={lr}, fused=True)",
+    "adamw": "AdamW({what}, lr={lr}, fused=True)",
 }
 SCHEDULES = {
     "step": "0.5 ** (epoch // {period})",
@@ -147,16 +147,17 @@ def _model(settings: Settings) -> str:
 
 
 def _training(settings: Settings) -> str:
-    made = OPTIMIZERS[settings.optimizer].format(lr=repr(settings.lr))
+    made = OPTIMIZERS[settings.optimizer]
+    if not settings.l2:
+        decay = ", weight_decay=0.0" if settings.optimizer == "adamw" else ""
+        return f"optimizer = torch.optim.{made.format(what='model.parameters()', lr=repr(settings.lr) + decay)}"
     return "\n".join(
         [
-            "weights = [p for p in model.parameters() if p.ndim > 1]",
-            "biases = [p for p in model.parameters() if p.ndim == 1]",
             "groups = [",
-            f'    {{"params": weights, "weight_decay": {settings.l2!r}}},',
-            '    {"params": biases, "weight_decay": 0.0},',
+            f'    {{"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": {settings.l2!r}}},  # L2',
+            '    {"params": [p for p in model.parameters() if p.ndim == 1], "weight_decay": 0.0},',
             "]",
-            f"optimizer = torch.optim.{made}",
+            f"optimizer = torch.optim.{made.format(what='groups', lr=repr(settings.lr))}",
         ]
     )
 
@@ -187,7 +188,7 @@ def _loop(settings: Settings, changes: Sequence[Change], epochs: int, examples: 
         step += ["with torch.no_grad():"]
     if settings.l1:
         rate = 'optimizer.param_groups[0]["lr"]'
-        step += ["    for weight in weights:  # L1: towards zero, and not beyond it"]
+        step += ["    for weight in [p for p in model.parameters() if p.ndim > 1]:  # L1: to zero, and not beyond it"]
         step += [f"        weight.copy_(nn.functional.softshrink(weight, {rate} * {settings.l1!r}))"]
     if freezes:
         step += ["    for p, i, value in kept:", "        p[i] = value"]
@@ -218,7 +219,8 @@ def _change(settings: Settings, change: Change) -> str:
     if change.name == "lr":
         if settings.schedule != "constant":
             return f"lr = {change.value!r}"
-        return f'optimizer.param_groups[0]["lr"] = optimizer.param_groups[1]["lr"] = {change.value!r}'
+        groups = [f'optimizer.param_groups[{i}]["lr"] = ' for i in range(2 if settings.l2 else 1)]
+        return f"{''.join(groups)}{change.value!r}"
     if change.name == "all":
         return f"nn.utils.vector_to_parameters(torch.tensor({list(change.values)}), model.parameters())"
     if change.frozen is not None:

@@ -59,12 +59,17 @@ class TensorBatches:
             )
         self.inputs, self.targets = inputs.to(device), targets.to(device)
         self.examples, self.batch_size, self.shuffle = len(inputs), batch_size, shuffle
+        parts = zip(self.inputs.split(batch_size), self.targets.split(batch_size), strict=True)
+        self._parts = [] if shuffle else list(parts)  # views
         self._order_of: tuple[int, int] | None = None
         self._order = torch.empty(0)
 
     def get(self, epoch: int, position: int, seed: int) -> tuple[Tensor, Tensor]:
         if not self.shuffle:
-            end = position + self.batch_size
+            number, rest = divmod(position, self.batch_size)
+            if rest == 0:
+                return self._parts[number]
+            end = position + self.batch_size  # the batch size was changed in the middle of an epoch
             return self.inputs[position:end], self.targets[position:end]
         if self._order_of != (epoch, seed):
             self._order = order(self.examples, self.shuffle, seed, epoch).to(self.inputs.device)

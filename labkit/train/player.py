@@ -194,6 +194,12 @@ class Player:
             if event is not None:
                 self._tell(event)
 
+    @contextmanager
+    def looking(self) -> Iterator[Trainer]:
+        """As `paused`, to look only: a change made in it would not be noticed."""
+        with self._between_steps():
+            yield self.trainer
+
     def note_edit(self) -> None:
         """Take the model as it is now as part of the run: call it after changing weights outside of `paused()`."""
         with self._between_steps():

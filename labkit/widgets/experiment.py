@@ -152,7 +152,7 @@ class Experiment(Run):
 
     def live(self) -> dict[str, Any]:
         """With the losses, accuracies and learning rate of the step that is shown."""
-        with self.player.paused():
+        with self.player.looking():
             scores = self.scores()
             known = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
             return {**super().live(), **{name: scores.get(name) for name in known}, "lr": self.trainer.lr}
@@ -168,14 +168,25 @@ class Experiment(Run):
             self._grid = (key, surfaces.grid(self.settings.features, at))
         return self._grid[1]
 
-    def picture(self, at: tuple[float, float]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """(live state, arrays) of the step that is shown; `at` is the point whose values are told."""
-        with self.player.paused():
+    def picture(
+        self, at: tuple[float, float], coarse: bool = False, promoted: int | None = None
+    ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """(live state, arrays) of the step that is shown; `at` is the point whose values are told.
+
+        Coarse, the maps of hidden neurons but the `promoted` one have every second row and column: a quarter of the
+        bytes. The others are then in "fine", in the order of live["fine"], their numbers.
+        """
+        with self.player.looking():
             trainer = self.shown()
             seen = surfaces.look(trainer.model, self.grid(at))
             parameters = network(trainer)["parameters"]
             live = self.live()
-        arrays = {"maps": seen.maps, "reach": seen.reach, "parameters": parameters, "values": seen.values}
+        fine = [u for u in range(len(seen.maps)) if u >= len(seen.maps) - self.settings.outputs or u == promoted]
+        maps = {"maps": seen.maps}
+        if coarse:
+            maps = {"maps": np.ascontiguousarray(seen.maps[:, ::2, ::2]), "fine": seen.maps[fine]}
+            live["fine"] = fine
+        arrays = {**maps, "reach": seen.reach, "parameters": parameters, "values": seen.values}
         if seen.decision is not None and seen.confidence is not None:
             arrays |= {"decision": seen.decision, "confidence": seen.confidence}
         return live, {f"{name}.{self.number}": array for name, array in arrays.items()}

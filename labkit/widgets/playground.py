@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 EPOCHS_A_SECOND = 60  # at first
 PICTURE_SHARE = 0.4  # of the time at most, while it trains
+BYTES_A_SECOND = 10e6  # of pictures at most: they go through a notebook server, and perhaps a network
 
 OPTIONS = {
     "data": list(names.CLASSIFICATION),
@@ -61,6 +62,7 @@ class Playground(PlayedView):
         self._probe = (1.0, 2.0)
         self._program: str | None = None
         self._micro = False  # slow motion is on
+        self._promoted: int | None = None  # the neuron that is looked at, by its number among the maps
         self._new_points: set[int] = set()  # numbers of the runs whose points the page does not have yet
         self._next_picture = 0.0
         self._speed: float | None = EPOCHS_A_SECOND
@@ -156,7 +158,8 @@ class Playground(PlayedView):
         live: dict[str, Any] = {}
         arrays: dict[str, np.ndarray] = {}
         for run in self._runs:
-            live[str(run.number)], seen = run.picture(self._probe)
+            coarse = run.player.status == "playing" and run.player.following
+            live[str(run.number)], seen = run.picture(self._probe, coarse, self._promoted)
             arrays |= seen
             if run.number in self._new_points:
                 arrays |= run.points_shown()
@@ -180,7 +183,7 @@ class Playground(PlayedView):
             return {"micro": None}, {}
         run = self._run
         try:
-            with run.player.paused():
+            with run.player.looking():
                 step = microstep.open_step(run.trainer)
         except Exception:
             self._micro = False
@@ -215,7 +218,9 @@ class Playground(PlayedView):
             return  # its rows go with the next picture
         state, arrays = self._frame()
         self.update(state if playing else {**self._state(), **state}, arrays, append=self._take_rows())
-        self._next_picture = now + (time.perf_counter() - now) / PICTURE_SHARE
+        size = sum(array.nbytes for array in arrays.values())
+        took = time.perf_counter() - now
+        self._next_picture = now + max(took / PICTURE_SHARE, size / BYTES_A_SECOND)
 
     def _describe(self) -> str:
         run = self._run
@@ -330,6 +335,10 @@ class Playground(PlayedView):
     def on_probe(self, x: float, y: float) -> None:
         self._probe = _inside(x), _inside(y)
         self._redraw()
+
+    def on_promote(self, unit: int | None) -> None:
+        """From now on send this neuron's map as fine as it is, also while it plays."""
+        self._promoted = unit
 
     def on_add_point(self, x: float, y: float, target: int) -> None:
         point = (_inside(x), _inside(y), int(target))

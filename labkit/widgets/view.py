@@ -89,12 +89,9 @@ class View(anywidget.AnyWidget):
 
     def _same(self, name: str, array: np.ndarray) -> bool:
         last = self._sent.get(name)
-        return last is array or (
-            last is not None
-            and last.dtype == array.dtype
-            and last.shape == array.shape
-            and last.tobytes() == array.tobytes()
-        )
+        if last is None or last.dtype != array.dtype or last.shape != array.shape:
+            return False
+        return last is array or np.array_equal(_raw(last), _raw(array))
 
     def fail(self, sentence: str | None) -> None:
         """Show `sentence` in the view as what went wrong (None takes it away)."""
@@ -146,6 +143,11 @@ class View(anywidget.AnyWidget):
     def retire(self, successor: "View") -> None:
         """Stop and let go: the cell that made this view has been run again and shows `successor`."""
         self.close()
+
+
+def _raw(array: np.ndarray) -> np.ndarray:
+    """The bytes of an array, in which NaN equals NaN."""
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
 
 
 _CELLS: dict[tuple[str, str], tuple[str, list["weakref.ref[View]"]]] = {}

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { byteValue, classPalette, mapIndex, nearestPoint, paintClasses, paintMap, paletteFor, toPixel, toPlane } from "../../labkit/widgets/static/surface.js";
+import { byteValue, classPalette, mapIndex, nearestPoint, paintClasses, paintMap, paletteFor, refine, toPixel, toPlane } from "../../labkit/widgets/static/surface.js";
 
 /** Red, green, blue, alpha of a colour as it lies in a picture's buffer. */
 const bytes = (colour) => [...new Uint8Array(Uint32Array.of(colour).buffer)];
@@ -62,6 +62,22 @@ test("the plane's corners and middle as pixels and back", () => {
   assert.deepEqual(toPlane(150, 150, 300), [0, 0]);
   assert.deepEqual(toPlane(-20, 400, 300), [-6, -6]);
   assert.deepEqual(toPlane(101, 0, 300), [-1.96, 6]);
+});
+
+test("coarse maps are doubled, and fine ones taken as they are", () => {
+  const coarse = { data: Uint8Array.from({ length: 2 * 2500 }, (_, i) => (i < 2500 ? i % 50 : 200)), shape: [2, 50, 50] };
+  const fine = new Uint8Array(10000).fill(7);
+  const full = refine(coarse, fine, [1]);
+  assert.deepEqual(full.shape, [2, 100, 100]);
+  assert.deepEqual([...full.data.slice(0, 6)], [0, 0, 1, 1, 2, 2]);
+  assert.deepEqual([...full.data.slice(100, 106)], [0, 0, 1, 1, 2, 2]); // the second row is the first again
+  assert.deepEqual([...full.data.slice(9998, 10000)], [49, 49]);
+  assert.ok(full.data.subarray(10000).every((byte) => byte === 7));
+  assert.equal(refine(full, fine, [1]), full); // a second view of the same maps
+  const later = refine(full, new Uint8Array(10000).fill(9), [0]);
+  assert.equal(later.data[5002], 9);
+  assert.equal(later.data[15000], 7);
+  assert.equal(full.data[5002], 1); // and the former ones are left alone
 });
 
 test("a place's index in a map: the upper left is first, the rows go down", () => {

@@ -8,6 +8,7 @@ import { number, whole } from "./numbers.js";
 import { plane } from "./plane.js";
 import { changes, differences, settings } from "./settings.js";
 import { share } from "./share.js";
+import { refine } from "./surface.js";
 import { timeline } from "./timeline.js";
 
 const STATES = /** @type {Record<string, string>} */ ({
@@ -19,7 +20,7 @@ const epochWords = (count) => `${Number.isInteger(count) ? whole(count) : number
 
 export default view("playground", (stage) => {
   const { link, root, signal } = stage;
-  let frames = 0, updates = -1;
+  let frames = 0, updates = -1, promoted = /** @type {number | null} */ (null);
 
   const live = (/** @type {number} */ id) => link.state.live?.[id] ?? { position: 0, following: true, step: 0, epoch: 0, rate: 0 };
   const active = () => link.state.runs?.find((/** @type {any} */ run) => run.id === link.state.active);
@@ -30,6 +31,10 @@ export default view("playground", (stage) => {
     selected: /** @type {{run: number, unit: number, pinned: boolean} | null} */ (null), discrete: false, showTest: false,
     select(/** @type {number | null} */ unit, /** @type {boolean} */ pinned) {
       shared.selected = unit === null ? null : { run: link.state.active, unit, pinned };
+      // The maps of hidden units come coarse while it plays, but that of the one that is looked at.
+      const map = unit === null ? -1 : unit - active().settings.features.length, wanted = map < 0 ? null : map;
+      if (wanted !== promoted) link.do("promote", { unit: wanted });
+      promoted = wanted;
       stage.draw();
     },
   };
@@ -161,6 +166,10 @@ export default view("playground", (stage) => {
     card.hidden = !run;
     if (!run) return;
     const began = performance.now(), now = live(run.id), { arrays } = link, { id } = run;
+    for (const { id: each } of link.state.runs) {
+      const { fine } = live(each);
+      if (fine) arrays[`maps.${each}`] = refine(arrays[`maps.${each}`], arrays[`fine.${each}`].data, fine);
+    }
     const theme = stage.theme();
     if (shared.selected && shared.selected.run !== id) shared.selected = null;
     drawHead(run, now);

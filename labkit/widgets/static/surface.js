@@ -56,6 +56,27 @@ export function paintClasses(decision, confidence, palettes, discrete, out32) {
   for (let i = 0; i < decision.length; i += 1) out32[i] = palettes[decision[i]][discrete ? 255 : confidence[i]];
 }
 
+/** @typedef {{data: Uint8Array, shape: number[], fine?: Uint8Array}} Maps (units, 100, 100), or coarse: (units, 50, 50) */
+
+/**
+ * Maps that came coarse, every second row and column, at full size again; those in `fine` as they are.
+ * @param {Maps} maps
+ * @param {Uint8Array} fine of some units, (count, 100, 100)
+ * @param {number[]} units their numbers
+ * @returns {Maps} (units, 100, 100), `maps` itself where nothing was to be done
+ */
+export function refine(maps, fine, units) {
+  if (maps.fine === fine) return maps;
+  const [count, side] = maps.shape, size = SIDE * SIDE, data = side === SIDE ? maps.data.slice() : new Uint8Array(count * size);
+  for (let row = 0, from = 0; side < SIDE && row < count * side; row += 1) {
+    const to = 2 * row * SIDE;
+    for (let column = 0; column < SIDE; column += 2, from += 1) data[to + column] = data[to + column + 1] = maps.data[from];
+    data.copyWithin(to + SIDE, to, to + SIDE);
+  }
+  units.forEach((unit, i) => data.set(fine.subarray(i * size, (i + 1) * size), unit * size));
+  return { data, shape: [count, SIDE, SIDE], fine };
+}
+
 /** The value a byte of a signed map stands for. @param {number} byte @param {number} reach @returns {number} */
 export const byteValue = (byte, reach) => (byte / 127.5 - 1) * reach;
 
