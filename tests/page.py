@@ -15,8 +15,14 @@ class Page:
         self.messages = 0
         self.bytes = 0
         self.fresh: list[str] = []
-        view.send = lambda content, buffers=None: self.take(buffers[0])
+        self.kinds: list[str] = []  # of all messages, in order
+        view.send = self.receive
         self.take(view.snapshot())
+
+    def receive(self, content: dict, buffers: list) -> None:
+        self.kinds.append(content["kind"])
+        if content["kind"] == "update":
+            self.take(buffers[0])
 
     def take(self, block: bytes) -> None:
         header, arrays = unpack(block)

@@ -81,6 +81,7 @@ def test_each_picture_is_of_the_step_it_names(playground):
     assert page.state["live"]["0"]["step"] == 75
     assert page.state["live"]["0"]["test_loss"] == playground.trainer.evaluate()["test_loss"]
     assert page.state["runs"][0]["status"] == "finished"
+    assert page.state["runs"][0]["reason"] == "Reached epoch 3."
     assert "Epoch 3, finished" in playground.text
 
 

@@ -227,6 +227,35 @@ def test_the_controls_do_what_they_say():
     assert_shows(page, 0, run)
 
 
+def test_an_answer_is_one_message_with_its_effect():
+    """And is pushed out of the server's socket by a full segment after it."""
+    view = TrainingView(player())
+    page = Page(view)
+    view.receive({"kind": "do", "action": "speed", "ticket": 7, "value": 10})
+    assert page.kinds == ["update", "push"]
+    assert (page.state["answered"], page.state["runs"][0]["speed"]) == (7, 10)
+    view.receive({"kind": "do", "action": "nothing", "ticket": 8})
+    assert page.kinds[2:] == ["update", "push"]
+    assert page.state["answered"] == 8
+    assert "on_nothing" in page.state["error"]
+
+
+def test_what_another_thread_sends_during_an_answer_stays_in_order():
+    view = TrainingView(player())
+    page = Page(view)
+
+    def on_two() -> None:
+        view.update({"a": 1})
+        thread = threading.Thread(target=lambda: view.update({"a": 2}))
+        thread.start()
+        thread.join()
+
+    view.on_two = on_two
+    view.receive({"kind": "do", "action": "two", "ticket": 3})
+    assert page.state["a"] == 2
+    assert page.state["answered"] == 3
+
+
 def test_rewinding_gives_the_page_the_shorter_history():
     run = player(evaluate_every=5)
     view = TrainingView(run)

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import re
 from bisect import bisect_right
 from typing import Any, cast
 
@@ -243,8 +244,12 @@ class Experiment(Run):
             bias = None if i == 0 else at
             at += 0 if i == 0 else width
             layers.append({"name": name, "width": width, "activation": activation, "weight": weight, "bias": bias})
+        told = super().describe()
+        reached = re.fullmatch(r"(?:Reached step|Step reached) (\d+)\.", told["reason"])
+        if reached:  # a playground counts epochs
+            told["reason"] = f"Reached epoch {int(reached[1]) / self.trainer.steps_per_epoch:g}."
         return {
-            **super().describe(),
+            **told,
             "settings": dataclasses.asdict(settings),
             "layers": layers,
             "kind": settings.kind,

@@ -235,7 +235,7 @@ class Playground(PlayedView):
         kinds = ", ".join(dict.fromkeys(settings.activations)) or "no hidden layer"
         words += f". Network {shape} ({kinds}) on {settings.data}."
         if player.status in ("failed", "finished"):
-            words += f" {player.reason}"
+            words += f" {run.describe()['reason']}"
         if len(self._runs) > 1:
             words += f" This is run {run.name} of two."
         return words

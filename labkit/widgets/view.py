@@ -39,6 +39,8 @@ class View(anywidget.AnyWidget):
         self._lock = threading.RLock()
         self._number = 0  # of the last message: the browser notices a gap and asks for everything
         self._sent: dict[str, np.ndarray] = {}
+        self._held: tuple[dict[str, Any], dict[str, np.ndarray]] | None = None  # the next message
+        self._answering: int | None = None  # the thread that handles an action, which holds its messages back
         self.error: str | None = None
         super().__init__()
         # ipykernel 7.4 sends a click to the shell that last published here; it would wait until a running cell ends.
@@ -62,6 +64,7 @@ class View(anywidget.AnyWidget):
     def snapshot(self) -> bytes:
         """`everything()` in one block of bytes; the value of the trait `frame` whenever a page asks for it."""
         with self._lock:
+            self._let_go()
             state, arrays, columns = self.everything()
             header = {"state": {**state, "error": self.error}, "number": self._number, "append": list(columns)}
             return pack({**header, "whole": True}, {**arrays, **columns})
@@ -83,9 +86,19 @@ class View(anywidget.AnyWidget):
             rows = {name: array for name, array in (append or {}).items() if anew or len(array)}
             if not (state or fresh or rows):
                 return
+            self._let_go()
             self._number += 1
-            header = {"state": state or {}, "number": self._number, "append": list(rows), "anew": anew}
-            self.send({"kind": "update"}, [pack(header, {**fresh, **rows})])
+            header = {"state": dict(state or {}), "number": self._number, "append": list(rows), "anew": anew}
+            self._held = (header, {**fresh, **rows})
+            if self._answering != threading.get_ident():
+                self._let_go()
+
+    def _let_go(self) -> None:
+        """Send the message that is held back, if there is one."""
+        if self._held is not None:
+            header, arrays = self._held
+            self._held = None
+            self.send({"kind": "update"}, [pack(header, arrays)])
 
     def _same(self, name: str, array: np.ndarray) -> bool:
         last = self._sent.get(name)
@@ -111,13 +124,28 @@ class View(anywidget.AnyWidget):
         buffers = list(buffers or ())
         if buffers:
             arguments["buffers"] = buffers
-        if self.error:
-            self.fail(None)
+        # The last message of an answer also says that it is the answer. Sent after it, by itself, so small a message
+        # would wait in the notebook server's socket for up to 40 ms (Nagle's algorithm and delayed acknowledgements).
+        self._answering = threading.get_ident()
         try:
-            getattr(self, f"on_{action}")(**arguments)
-        except Exception as error:
-            self.fail(sentence(error))
-        self.update({"answered": content.get("ticket")})
+            if self.error:
+                self.fail(None)
+            try:
+                getattr(self, f"on_{action}")(**arguments)
+            except Exception as error:
+                self.fail(sentence(error))
+        finally:
+            self._answering = None
+            self._answer(content.get("ticket"))
+
+    def _answer(self, ticket: Any) -> None:
+        with self._lock:
+            if self._held is None:
+                self.update({"answered": ticket})
+            else:
+                self._held[0]["state"]["answered"] = ticket
+                self._let_go()
+            self.send({"kind": "push"}, [PUSH])
 
     def on_broken(self, message: str) -> None:
         """The browser's side failed: keep what it says where Python can read it, and show it."""
@@ -149,6 +177,9 @@ def _raw(array: np.ndarray) -> np.ndarray:
     """The bytes of an array, in which NaN equals NaN."""
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
 
+
+# Nothing, but a full TCP segment of it, also on the loopback device.
+PUSH = bytes(1 << 16)
 
 _CELLS: dict[tuple[str, str], tuple[str, list["weakref.ref[View]"]]] = {}
 

@@ -1,18 +1,36 @@
-"""Notebook 00 in a real JupyterLab, from top to bottom."""
+"""The notebooks in a real JupyterLab, from top to bottom."""
 
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import expect
 
 from labkit.bench.jupyter import kernel, run_all
 
-NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks/00_start_here.ipynb"
+NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 
 
-def test_from_top_to_bottom(open_notebook):
-    page = open_notebook(NOTEBOOK)
+@pytest.mark.parametrize(
+    ("name", "views", "asked", "true"),
+    [
+        (
+            "00_start_here",
+            {"training", "drawpad"},
+            "player.trainer.step_count, faster.trainer.step_count, pad.prediction",
+            "(300, 300, '3')",
+        ),
+        (
+            "02_neurons_and_layers",
+            {"playground"},
+            "[v.trainer.step_count for v in (one, single, hidden)], len(spiral.players), fast.player.status",
+            "([500, 1000, 1000], 2, 'finished')",
+        ),
+    ],
+)
+def test_from_top_to_bottom(open_notebook, name, views, asked, true):
+    page = open_notebook(NOTEBOOKS / f"{name}.ipynb")
     run_all(page)
-    assert kernel(page, "player.trainer.step_count, faster.trainer.step_count, pad.prediction") == "(300, 300, '3')"
+    assert kernel(page, asked) == true
     page.wait_for_function(
         "() => [...document.querySelectorAll('.labkit-view')].filter(v => v.labkit?.frames > 0).length >= 1"
     )
@@ -21,7 +39,7 @@ def test_from_top_to_bottom(open_notebook):
     for index in range(page.evaluate("() => jupyterapp.shell.currentWidget.content.widgets.length")):
         page.evaluate("i => jupyterapp.shell.currentWidget.content.scrollToItem(i, 'start')", index)
         seen |= set(page.evaluate("() => [...document.querySelectorAll('.labkit-view')].map(v => v.dataset.view)"))
-    assert seen == {"training", "drawpad"}
+    assert seen == views
     expect(page.get_by_text("Not tried yet").first).to_be_visible()
     alt = page.evaluate("() => [...document.querySelectorAll('.jp-OutputArea-output img')].map(i => i.alt)")
     assert alt
