@@ -438,6 +438,16 @@ def test_a_run_that_diverges_says_so_and_can_be_undone():
     assert torch.isfinite(flat(view.model)).all()
 
 
+def test_of_two_runs_one_that_fails_does_not_leave_the_other_playing():
+    view = Playground(data="plane", lr=0.3, widths=())
+    view.speed = None
+    view.compare(lr=0.03)
+    with pytest.raises(DivergedError):
+        view.wait(epochs=40)
+    assert [player.status for player in view.players] == ["failed", "finished"]
+    assert view.players[1].trainer.epoch == 40
+
+
 def test_stop_conditions_stop_it_and_outlive_a_reset(playground):
     do(playground, "stop_when", conditions={"test_accuracy": 0.7})
     do(playground, "reset")

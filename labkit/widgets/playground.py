@@ -132,7 +132,11 @@ class Playground(PlayedView):
 
         Returns earlier when a run was stopped by a condition or by hand, and raises what made one fail.
         """
-        _together([partial(run.player.wait, epochs * run.trainer.steps_per_epoch) for run in self._runs])
+        try:
+            _together([partial(run.player.wait, epochs * run.trainer.steps_per_epoch) for run in self._runs])
+        except KeyboardInterrupt:
+            self.on_pause()
+            raise
 
     def figure(self) -> "Figure":
         """What the playground shows now of the run that has the controls, as a Matplotlib figure."""
@@ -461,18 +465,18 @@ def _inside(coordinate: float) -> float:
 
 def _together(works: Sequence[Callable[[], object]]) -> None:
     """Do all at once and return when all are done; raises the first error."""
-    errors: list[BaseException] = []
+    errors: list[Exception] = []
 
     def guarded(work: Callable[[], object]) -> None:
         try:
             work()
-        except BaseException as error:  # handed over
+        except Exception as error:  # raised below, when all are done
             errors.append(error)
 
     threads = [threading.Thread(target=guarded, args=[work], daemon=True) for work in works[1:]]
     for thread in threads:
         thread.start()
-    works[0]()
+    guarded(works[0])
     for thread in threads:
         thread.join()
     if errors:
