@@ -368,6 +368,8 @@ def test_both_runs_go_epoch_by_epoch(playground):
         time.sleep(0.02)
     do(playground, "pause")
     assert max(gaps) < 2.1  # each was read a moment after the other
+    epochs = [player.trainer.epoch for player in playground.players]
+    assert abs(epochs[0] - epochs[1]) <= 1.04  # paused together, each after the step in progress
     assert min(player.trainer.epoch for player in playground.players) > 3
 
 

@@ -76,6 +76,7 @@ class Trivial:
 
     steps_per_epoch = 1000
     batch_size = 1
+    train_sample = 500
     test = None
     lr = 0.1
 
@@ -89,7 +90,7 @@ class Trivial:
 
     def step(self):
         self.step_count += 1
-        return {"step": self.step_count, "epoch": self.epoch, "loss": 1.0 / self.step_count}
+        return {"step": self.step_count, "epoch": self.epoch, "loss": 1.0 / self.step_count, "lr": self.lr}
 
     def evaluate(self):
         return {"train_loss": 1.0}

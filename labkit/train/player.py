@@ -131,8 +131,12 @@ class Player:
 
     def pause(self) -> None:
         """Stop after the step in progress, and return when it is done."""
-        self._request_stop("paused", "Paused.")
+        self.request_pause()
         self._join()
+
+    def request_pause(self) -> None:
+        """Stop after the step in progress; returns at once. To pause several runs together, ask each first."""
+        self._request_stop("paused", "Paused.")
 
     def step(self, n: int = 1) -> None:
         """Train `n` steps, then pause."""

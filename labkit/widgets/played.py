@@ -118,6 +118,8 @@ class PlayedView(View):
 
     def on_pause(self) -> None:
         for player in self._played():
+            player.request_pause()
+        for player in self._played():
             player.pause()
 
     def on_step(self) -> None:
