@@ -3,8 +3,8 @@
 import json
 import re
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from textwrap import dedent
 
@@ -59,11 +59,15 @@ CLICK = "button => { const now = performance.timeOrigin + performance.now(); but
 STATUS = "status => document.querySelector('.labkit-view').labkit.status === status"
 
 
-@contextmanager
-def lab(model: str, probes: str) -> Iterator[Page]:
+def lab(model: str, probes: str) -> AbstractContextManager[Page]:
     """A JupyterLab with a view of an untrained model; cell 1 makes the view anew, cell 2 computes for a second."""
+    return with_view([SETUP.format(model=model, probes=probes).strip(), VIEW, BUSY])
+
+
+@contextmanager
+def with_view(cells: Sequence[str]) -> Iterator[Page]:
+    """A JupyterLab in which these cells have run; cell 1 shows a view, which has drawn its first frame."""
     kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    cells = [SETUP.format(model=model, probes=probes).strip(), VIEW, BUSY]
     notebook = nbformat.v4.new_notebook(
         metadata={"kernelspec": kernelspec}, cells=[nbformat.v4.new_code_cell(cell) for cell in cells]
     )

@@ -1,23 +1,18 @@
 """The playground: what a frame costs, how many are drawn, and how soon a click or a drag is seen."""
 
-import tempfile
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import AbstractContextManager
 
-import nbformat
 from playwright.sync_api import Page
 
-from labkit.bench.browser import DRAWN, RATE, STATUS, button, first_drawn
-from labkit.bench.jupyter import browser, kernel, open_notebook, run_all, server
+from labkit.bench.browser import RATE, STATUS, button, first_drawn, with_view
+from labkit.bench.jupyter import kernel
 from labkit.playground.settings import FEATURES
 from labkit.widgets import Playground
 
 DEFAULT = ""
 LARGE = f"features={FEATURES}, widths=(8,) * 6, activation='tanh'"
-VIEW_CELL = 1
 
 # From now on: when the browser got the first event of a gesture, and when the kernel's answer to it was drawn.
 WATCH = """event => {
@@ -71,21 +66,9 @@ def frame(playground: Playground) -> float:
     return (time.perf_counter() - start) * 1000
 
 
-@contextmanager
-def lab(settings: str) -> Iterator[Page]:
+def lab(settings: str) -> AbstractContextManager[Page]:
     """A JupyterLab with a playground that stands at its start."""
-    cells = ["import labkit.widgets", f"playground = labkit.widgets.Playground({settings})\nplayground"]
-    kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    notebook = nbformat.v4.new_notebook(
-        metadata={"kernelspec": kernelspec}, cells=[nbformat.v4.new_code_cell(cell) for cell in cells]
-    )
-    with tempfile.TemporaryDirectory() as root:
-        nbformat.write(notebook, Path(root) / "bench.ipynb")
-        with server(root) as address, browser() as tab:
-            open_notebook(tab.page, address, "bench.ipynb")
-            run_all(tab.page)
-            tab.page.wait_for_function(DRAWN, arg=[VIEW_CELL, None])
-            yield tab.page
+    return with_view(["import labkit.widgets", f"playground = labkit.widgets.Playground({settings})\nplayground"])
 
 
 def fps_default() -> list[float]:

@@ -1,8 +1,8 @@
 """From settings to data, network and trainer."""
 
 import math
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -174,9 +174,11 @@ class PlaygroundTrainer(train.Trainer):
         super().load_state_dict({**state, "frozen": frozen})
         self.frozen = dict(frozen)
 
-    def session(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def session(self) -> Iterator[None]:
         """Without dropout nothing is drawn, and there is no random number to keep or to give back."""
-        return super().session() if self.draws else device.threads(self.threads)
+        with super().session() if self.draws else device.threads(self.threads):
+            yield
 
     def update(self) -> float:
         if not self.frozen and not self.l1:

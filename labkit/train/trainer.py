@@ -5,7 +5,7 @@ import math
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any, Self
@@ -398,15 +398,12 @@ class Trainer:
             scores[f"{part}_accuracy"] = right.item() / examples
         return scores
 
-    def session(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def session(self) -> Iterator[None]:
         """The trainer's own threads and the random numbers of its next step; both are given back as they were.
 
         Models draw from the process's global generators, so only one trainer works at a time.
         """
-        return self._own_randomness()
-
-    @contextmanager
-    def _own_randomness(self) -> Iterator[None]:
         with _GLOBAL_GENERATORS, devices.threads(self.threads):
             generators = _generators(self.device)
             before = [generator.get_state() for generator in generators]

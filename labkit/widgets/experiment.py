@@ -152,11 +152,19 @@ class Experiment(Run):
         return self._former[1]
 
     def live(self) -> dict[str, Any]:
-        """With the losses, accuracies and learning rate of the step that is shown."""
+        """With the losses and accuracies of the step that is shown, and its learning rate as the schedule has it."""
         with self.player.looking():
             scores = self.scores()
             known = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
-            return {**super().live(), **{name: scores.get(name) for name in known}, "lr": self.trainer.lr}
+            return {**super().live(), **{name: scores.get(name) for name in known}, "lr": self._rate()}
+
+    def _rate(self) -> float:
+        """The learning rate of the next step; while looking back, that of the step shown."""
+        recorded = None if self.player.following else self.value("lr", self.player.position)
+        if recorded is not None:
+            return recorded
+        trainer = self.trainer
+        return trainer.lr * (1.0 if trainer.schedule is None else trainer.schedule(trainer.step_count))
 
     def scores(self) -> dict[str, float]:
         """Losses and accuracies of the step that is shown."""
@@ -253,7 +261,6 @@ class Experiment(Run):
             "settings": dataclasses.asdict(settings),
             "layers": layers,
             "kind": settings.kind,
-            "edited": any(change.name != "lr" for change in self.changes),
         }
 
 
