@@ -42,7 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bench": EVERYTHING,
     "cli": EVERYTHING,
     "errors": set(),
-    "": {"data", "device", "exercises", "models", "playground", "plots", "saliency", "train", "widgets"},
+    "": {"activations", "data", "device", "exercises", "models", "playground", "plots", "saliency", "train", "widgets"},
 }
 
 # The first code cell of every notebook, word for word. On Colab it installs the lab; elsewhere it is there.
@@ -164,7 +164,7 @@ def test_public_names() -> None:
     for name in labkit.__all__:
         assert getattr(labkit, name) is not None
     assert dir(labkit) == labkit.__all__
-    with pytest.raises(AttributeError, match="no 'dta'; its rooms are data"):
+    with pytest.raises(AttributeError, match="no 'dta'; its rooms are activations"):
         labkit.dta  # noqa: B018
 
 

@@ -1,0 +1,20 @@
+"""What happens inside a model: values and gradients of every layer, and the arithmetic of one value."""
+
+from labkit.activations.capture import Capture, capture
+from labkit.activations.check import GradientCheck, check_gradient
+from labkit.activations.explain import Derivative, Explanation, ValueGradient, explain_value
+from labkit.activations.layers import Layer, Layers, layers
+
+__all__ = [
+    "Capture",
+    "Derivative",
+    "Explanation",
+    "GradientCheck",
+    "Layer",
+    "Layers",
+    "ValueGradient",
+    "capture",
+    "check_gradient",
+    "explain_value",
+    "layers",
+]
