@@ -8,13 +8,16 @@ from typing import Any
 from torch import nn
 
 from labkit.errors import SettingError
+from labkit.models import broken
+from labkit.models.initial import lsuv
 from labkit.models.lenet import LeNet
 from labkit.models.mlp import ACTIVATIONS, MLP
+from labkit.models.resnet import ResNet
 from labkit.models.tinyvgg import TinyVGG
 
-__all__ = ["ACTIVATIONS", "MLP", "LeNet", "TinyVGG", "build"]
+__all__ = ["ACTIVATIONS", "MLP", "LeNet", "ResNet", "TinyVGG", "broken", "build", "lsuv"]
 
-_ARCHITECTURES: dict[str, type[nn.Module]] = {"MLP": MLP, "LeNet": LeNet, "TinyVGG": TinyVGG}
+_ARCHITECTURES: dict[str, type[nn.Module]] = {"MLP": MLP, "LeNet": LeNet, "ResNet": ResNet, "TinyVGG": TinyVGG}
 
 
 def build(config: dict[str, Any]) -> nn.Module:

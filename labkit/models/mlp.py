@@ -10,6 +10,7 @@ from torch import nn
 
 from labkit.errors import SettingError
 from labkit.models.initial import LINEAR
+from labkit.models.residual import NORMS, Residual, norm_layer
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "linear": nn.Identity,
@@ -22,7 +23,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 
 class MLP(nn.Sequential):
-    """Linear layers with an activation (and dropout) after each but the last.
+    """Linear layers with an activation (and normalisation before it, dropout after it) after each but the last.
 
     Input (batch, inputs), or (batch, *inputs) for a shape such as (1, 8, 8), which is flattened first.
     Output (batch, outputs): logits or, in a regression, values.
@@ -30,7 +31,10 @@ class MLP(nn.Sequential):
     `activation` is one name of ACTIVATIONS for all hidden layers or a sequence with one for each.
     `output_activation`, another such name, comes after the last layer.
     `initial` weights are drawn from `seed`: "default" as torch does it (Kaiming-uniform with a = sqrt 5), "playground"
-    as TensorFlow Playground (uniform within 0.5, biases 0.1).
+    as TensorFlow Playground (uniform within 0.5, biases 0.1); "xavier", "he", "small" (standard deviation 0.01) and
+    "large" (four times He's) with biases 0.
+    `norm` is "none", "batch" (BatchNorm1d) or "layer" (LayerNorm). With `residual`, each hidden layer as wide as the
+    one before it is a block x + f(x), where f is the linear layer, norm, activation and dropout (models.residual).
     """
 
     def __init__(
@@ -43,9 +47,11 @@ class MLP(nn.Sequential):
         seed: int = 0,
         output_activation: str = "linear",
         initial: str = "default",
+        norm: str = "none",
+        residual: bool = False,
     ) -> None:
         names = [activation] * len(widths) if isinstance(activation, str) else list(activation)
-        _check(widths, names, outputs, dropout, output_activation, initial)
+        _check(widths, names, outputs, dropout, output_activation, initial, norm)
         linear = LINEAR[initial]
         shape = [inputs] if isinstance(inputs, int) else list(inputs)
         layers: OrderedDict[str, nn.Module] = OrderedDict()
@@ -54,11 +60,17 @@ class MLP(nn.Sequential):
         generator = torch.Generator().manual_seed(seed)
         before = prod(shape)
         for i, (width, name) in enumerate(zip(widths, names, strict=True), start=1):
-            layers[f"linear{i}"] = linear(before, width, generator)
+            hidden = OrderedDict({f"linear{i}": linear(before, width, generator)})
+            if (normalisation := norm_layer(norm, width)) is not None:
+                hidden[f"norm{i}"] = normalisation
             # "linear1" is the layer's own name already.
-            layers[f"{'identity' if name == 'linear' else name}{i}"] = ACTIVATIONS[name]()
+            hidden[f"{'identity' if name == 'linear' else name}{i}"] = ACTIVATIONS[name]()
             if dropout > 0:
-                layers[f"dropout{i}"] = nn.Dropout(dropout)
+                hidden[f"dropout{i}"] = nn.Dropout(dropout)
+            if residual and width == before:
+                layers[f"block{i}"] = Residual(hidden)
+            else:
+                layers |= hidden
             before = width
         layers["output"] = linear(before, outputs, generator)
         if output_activation != "linear":
@@ -74,6 +86,8 @@ class MLP(nn.Sequential):
             "seed": seed,
             "output_activation": output_activation,
             "initial": initial,
+            "norm": norm,
+            "residual": residual,
         }
 
     def __getitem__(self, place: slice | int) -> Any:
@@ -84,7 +98,13 @@ class MLP(nn.Sequential):
 
 
 def _check(
-    widths: Sequence[int], names: list[str], outputs: int, dropout: float, output_activation: str, initial: str
+    widths: Sequence[int],
+    names: list[str],
+    outputs: int,
+    dropout: float,
+    output_activation: str,
+    initial: str,
+    norm: str,
 ) -> None:
     if any(width < 1 for width in (*widths, outputs)):
         raise SettingError(
@@ -99,5 +119,7 @@ def _check(
         raise SettingError(f"Expected activations of {', '.join(ACTIVATIONS)}, received {', '.join(unknown)}.")
     if initial not in LINEAR:
         raise SettingError(f"Expected initial weights of {', '.join(LINEAR)}, received {initial!r}.")
+    if norm not in NORMS:
+        raise SettingError(f"Expected a norm of {', '.join(NORMS)}, received {norm!r}.")
     if not 0 <= dropout < 1:
         raise SettingError(f"Expected a dropout of at least 0 and below 1, received {dropout}.")

@@ -9,7 +9,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -48,7 +48,8 @@ class Player:
     """Plays a trainer like a film: play, pause, step, seek, rewind, fork.
 
     probes: {name: probe}; each is called for a frame and what it returns is kept under "name.key". At full speed they
-        get 1.5 % of the time; costly ones then make fewer frames, while the curves go on.
+        get 1.5 % of the time; costly ones then make fewer frames, while the curves go on. One that has a context
+        manager `watching(trainer)` is around each training step.
     evaluate_every: steps between two evaluations. By default at steps 1, 2, 4, 8, ... and then so seldom that they
         take about a hundredth of the time.
     fps: frames a second at most.
@@ -73,6 +74,7 @@ class Player:
                 raise SettingError(f"Expected {name} of at least 1 step, received {every!r}.")
         self.trainer = trainer
         self.probes = dict(probes or {})
+        self._watches = [probe.watching for probe in self.probes.values() if hasattr(probe, "watching")]
         self.fps = fps
         self.frame_every = frame_every
         self.recorder = Recorder()
@@ -429,7 +431,7 @@ class Player:
 
     def _advance(self) -> None:
         """One step, and what is due after it."""
-        row = self.trainer.step()
+        row = self._watched_step()
         step = self.trainer.step_count
         self.recorder.rows.add(step, row)
         scores = self._record_evaluation() if self._evaluation_due(step) else {}
@@ -439,6 +441,12 @@ class Player:
             self._record_frame()
         if time.perf_counter() >= self._next_checkpoint:
             self._record_checkpoint()
+
+    def _watched_step(self) -> dict[str, float]:
+        with ExitStack() as watching:
+            for watch in self._watches:
+                watching.enter_context(watch(self.trainer))
+            return self.trainer.step()
 
     def _show_if_due(self) -> None:
         now = time.perf_counter()
@@ -518,7 +526,7 @@ class Player:
             self.recorder.evaluations.cut(start)
             while self.trainer.step_count < step:
                 self._replay_settings(changes, self.trainer.step_count)
-                row = self.trainer.step()
+                row = self._watched_step()
                 self.recorder.rows.add(self.trainer.step_count, row)
                 if self._evaluation_due(self.trainer.step_count):
                     self._record_evaluation()
