@@ -160,15 +160,7 @@ class Trainer:
             if not self.model.training:
                 self.model.train()
             try:
-                loss = self._loss_of(inputs, targets)
-                value = loss.item()
-                if not math.isfinite(value):
-                    where = diagnosis.first_nonfinite(self.model, inputs)
-                    raise DivergedError(
-                        f"The loss became {value} at step {self.step_count + 1}, first in {where}. "
-                        "Rewind to an earlier step and lower the learning rate, or look at the data."
-                    )
-                self._backward(loss)
+                value = self._learn(inputs, targets)
             except torch.OutOfMemoryError as error:
                 raise self._out_of_memory(inputs, targets, error) from error
             with _uninterrupted():
@@ -178,6 +170,19 @@ class Trainer:
                 if self._position >= self._batches.examples:
                     self._epoch, self._position = self._epoch + 1, 0
         return {"step": self.step_count, "epoch": self.epoch, "loss": value, "lr": lr}
+
+    def _learn(self, inputs: Tensor, targets: Tensor) -> float:
+        """The loss of a batch, whose gradients then lie at the parameters."""
+        loss = self._loss_of(inputs, targets)
+        value = loss.item()
+        if not math.isfinite(value):
+            where = diagnosis.first_nonfinite(self.model, inputs)
+            raise DivergedError(
+                f"The loss became {value} at step {self.step_count + 1}, first in {where}. "
+                "Rewind to an earlier step and lower the learning rate, or look at the data."
+            )
+        self._backward(loss)
+        return value
 
     def next_batch(self) -> tuple[Tensor, Tensor]:
         """The (inputs, targets) that the next step will learn from, on the device."""
