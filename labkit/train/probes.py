@@ -9,6 +9,7 @@ from labkit.errors import SettingError
 from labkit.train.batches import spread
 from labkit.train.player import Probe
 from labkit.train.trainer import Trainer, evaluation_mode
+from labkit.train.weights import flatten
 
 
 def predictions(ds: Any, n: int = 24) -> Probe:
@@ -53,5 +54,14 @@ def weights(layer: str) -> Probe:
             raise SettingError(f"Expected a layer with weights ({', '.join(with_weights)}), received {layer!r}.")
         values = weight.detach().cpu().numpy().copy()
         return {"weight": values.reshape(-1, *values.shape[2:]) if values.ndim == 4 else values}
+
+    return probe
+
+
+def parameters() -> Probe:
+    """All trained weights as one vector, "weights" (P,) float32: what `labkit.train.landscape.trajectory` reads."""
+
+    def probe(trainer: Trainer) -> dict[str, np.ndarray]:
+        return {"weights": flatten(trainer.model).float().cpu().numpy()}
 
     return probe
