@@ -2,7 +2,6 @@
 
 import threading
 import time
-import weakref
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from labkit.models import ACTIVATIONS
 from labkit.playground import Settings, microstep, share, surfaces
 from labkit.playground import settings as names
 from labkit.playground.build import PlaygroundTrainer
+from labkit.widgets.cells import after_each_cell
 from labkit.widgets.experiment import Experiment
 from labkit.widgets.played import PlayedView
 from labkit.widgets.runs import Run
@@ -70,7 +70,7 @@ class Playground(PlayedView):
         self._pace(run)
         super().__init__(run)
         self._play_all = True
-        _after_each_cell(self)
+        after_each_cell(self, Playground._look)
 
     # ---- from Python
 
@@ -481,23 +481,3 @@ def _together(works: Sequence[Callable[[], object]]) -> None:
         thread.join()
     if errors:
         raise errors[0]
-
-
-def _after_each_cell(view: Playground) -> None:
-    """Have `view` look at its networks when a notebook cell has ended, as long as it lives."""
-    try:
-        from IPython import get_ipython
-
-        events = get_ipython().events
-    except (ImportError, AttributeError):
-        return
-    reference = weakref.ref(view)
-
-    def ended(*_: Any) -> None:
-        living = reference()
-        if living is None:
-            events.unregister("post_run_cell", ended)
-        else:
-            living._look()
-
-    events.register("post_run_cell", ended)
