@@ -5,12 +5,14 @@ import math
 import numpy as np
 import pytest
 import torch
+import wrong_answers
+from torch import nn
 
 import labkit
 from labkit.errors import SettingError
-from labkit.exercises import EXERCISES, neurons
+from labkit.exercises import EXERCISES, depth, neurons
 
-WRONG = {
+WRONG = wrong_answers.WRONG | {
     "start.accuracy": {
         "counts the right ones": lambda p, t: (p == t).sum(),
         "share of wrong": lambda p, t: (p != t).float().mean(),
@@ -169,3 +171,149 @@ def test_the_figure_shows_the_surfaces_in_the_order_of_the_answer():
     for axes, net in zip(figure.axes, (4, 2, 1, 3), strict=True):
         assert np.array_equal(axes.images[0].get_array(), neurons._surface_of(net))
     assert "B: a straight band" in figure.alt
+
+
+# Backpropagation
+
+
+def by_autograd(loss, *values):
+    return torch.autograd.grad(loss, values)
+
+
+def test_chain_rule_asks_for_autograds_gradients():
+    def answer(x, w, b, dy):
+        x, w, b = (value.clone().requires_grad_() for value in (x, w, b))
+        return by_autograd((torch.tanh(w @ x + b) * dy).sum(), w, b, x)
+
+    assert labkit.exercise("backprop.chain_rule").check(answer).state == "right"
+
+
+def test_two_layers_asks_for_autograds_gradients():
+    def answer(*arrays):
+        x, y, w1, b1, w2, b2 = (torch.tensor(array, requires_grad=True) for array in arrays)
+        out = nn.functional.linear(nn.functional.linear(x, w1, b1).relu(), w2, b2)
+        return by_autograd(nn.functional.mse_loss(out, y), w1, b1, w2, b2)
+
+    assert labkit.exercise("backprop.two_layers").check(answer).state == "right"
+
+
+def test_two_layers_has_each_neuron_on_and_off():
+    """Else an answer without ReLU, or with a dead neuron, could pass."""
+    seen = []
+    labkit.exercise("backprop.two_layers").check(lambda x, y, w1, b1, w2, b2: seen.append(x @ w1.T + b1))
+    assert (seen[0] > 0).any(0).all() and (seen[0] < 0).any(0).all()
+
+
+def test_finite_difference_may_nudge_in_place_and_put_back():
+    def answer(loss, w, i, h):
+        w[i] += h
+        plus = loss(w)
+        w[i] -= 2 * h
+        minus = loss(w)
+        w[i] += h
+        return (plus - minus) / (2 * h)
+
+    assert labkit.exercise("backprop.finite_difference").check(answer).state == "right"
+
+
+def test_sum_over_uses_asks_for_autograds_derivative():
+    def answer(w, x):
+        w = torch.tensor(w, requires_grad=True)
+        return by_autograd(w * torch.tanh(w * x), w)[0]
+
+    assert labkit.exercise("backprop.sum_over_uses").check(answer).state == "right"
+
+
+# Descent
+
+
+def test_the_limit_parts_runs_that_converge_from_those_that_diverge():
+    seen = []
+    labkit.exercise("descent.limit").check(seen.append)
+    (x,) = seen
+
+    def converges(lr):
+        w = torch.ones(x.shape[1], 1, requires_grad=True)
+        optimizer = torch.optim.SGD([w], lr)
+        for _ in range(600):
+            optimizer.zero_grad()
+            nn.functional.mse_loss(x @ w, torch.zeros(len(x), 1)).backward()
+            optimizer.step()
+        return bool(w.norm() < 1)
+
+    assert converges(0.62) and not converges(0.63)
+    assert labkit.exercise("descent.limit").check(lambda x: 0.625).state == "right"
+
+
+def stepped(optimizer, w, gradient, **state):
+    """The weight and the optimiser's state after one step of torch's own, from that state."""
+    weight = nn.Parameter(torch.tensor(w, dtype=torch.float64))
+    optimizer = optimizer([weight])
+    optimizer.state[weight] = {name: torch.tensor(value, dtype=torch.float64) for name, value in state.items()}
+    weight.grad = torch.tensor(gradient, dtype=torch.float64)
+    optimizer.step()
+    return weight, optimizer.state[weight]
+
+
+def test_momentum_asks_for_the_step_of_torch():
+    def answer(w, v, gradient, lr, momentum):
+        weight, state = stepped(lambda weights: torch.optim.SGD(weights, lr, momentum), w, gradient, momentum_buffer=v)
+        return weight, state["momentum_buffer"]
+
+    assert labkit.exercise("descent.momentum").check(answer).state == "right"
+
+
+def test_adam_asks_for_the_step_of_torch():
+    def answer(w, gradient, m, v, t, lr, beta1, beta2, eps):
+        weight, state = stepped(
+            lambda weights: torch.optim.Adam(weights, lr, (beta1, beta2), eps),
+            *(w, gradient),
+            **{"step": t - 1.0, "exp_avg": m, "exp_avg_sq": v},
+        )
+        return weight, state["exp_avg"], state["exp_avg_sq"]
+
+    assert labkit.exercise("descent.adam").check(answer).state == "right"
+
+
+# Depth
+
+
+def test_he_asks_for_what_torch_draws():
+    def answer(shape):
+        weight = torch.empty(400, *shape[1:])
+        nn.init.kaiming_normal_(weight, nonlinearity="relu", generator=torch.Generator().manual_seed(0))
+        drawn = weight.std().item()
+        return math.sqrt(2 / round(2 / drawn**2, -1))
+
+    assert labkit.exercise("depth.he").check(answer).state == "right"
+
+
+def test_residual_asks_for_autograds_slope():
+    def answer(x, w):
+        x = torch.tensor(x, requires_grad=True)
+        y = x + torch.tanh(w * x)
+        return y, *by_autograd(y, x)
+
+    assert labkit.exercise("depth.residual").check(answer).state == "right"
+
+
+def test_each_patient_has_its_illness_and_no_other():
+    first, last, zeros, ends = {}, {}, {}, {}
+    for patient, illness in depth._ILLNESSES.items():
+        outputs, gradients = depth._statistics(patient)
+        first[illness], last[illness] = gradients[0], gradients[-1]
+        zeros[illness] = (outputs[-1] == 0).all(0).float().mean()
+        ends[illness] = ((outputs[5] < 0.03) | (outputs[5] > 0.97)).float().mean()
+    assert first["dead"] == 0 and zeros["dead"] == 1
+    assert 0 < first["vanishing"] < 1e-3 * last["vanishing"] and zeros["vanishing"] == 0
+    assert first["exploding"] > 1e3 * last["exploding"] and zeros["exploding"] < 0.2
+    assert 0 < first["saturated"] < 1e-3 * last["saturated"] and ends["saturated"] > 0.75
+
+
+def test_the_figure_of_the_patients_shows_their_statistics():
+    figure = depth.four_patients()
+    assert [axes.get_title() for axes in figure.axes[:4]] == list("ABCD")
+    for axes, patient in zip(figure.axes[4:], "ABCD", strict=True):
+        shown = np.nan_to_num(axes.lines[0].get_ydata())
+        assert np.array_equal(shown, depth._statistics(patient)[1])
+    assert "C: activations grow" in figure.alt

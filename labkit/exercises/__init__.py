@@ -1,12 +1,14 @@
 """Exercises that check themselves: `labkit.exercise("start.accuracy")`, then `check`, `hint` and `solution`."""
 
 from labkit.errors import SettingError
-from labkit.exercises import neurons, start
+from labkit.exercises import backprop, depth, descent, neurons, start
 from labkit.exercises.exercise import Exercise, Mistake, Outcome
 
 __all__ = ["EXERCISES", "Exercise", "Mistake", "Outcome", "exercise"]
 
-EXERCISES: dict[str, Exercise] = {each.name: each for each in (*start.EXERCISES, *neurons.EXERCISES)}
+EXERCISES: dict[str, Exercise] = {
+    each.name: each for notebook in (start, neurons, backprop, descent, depth) for each in notebook.EXERCISES
+}
 
 
 def exercise(name: str) -> Exercise:

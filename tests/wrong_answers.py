@@ -1,0 +1,254 @@
+"""Wrong answers to the exercises of notebooks 03 to 05: a part of the message that each must get, and the answer."""
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+
+
+def chain_rule(dz=lambda s: s.dy * (1 - s.y**2), dw=lambda s: torch.outer(s.dz, s.x), db=None, dx=None):
+    """The right answer but for what is given; each is a function of all that the pass has computed."""
+
+    def answer(x, w, b, dy):
+        s = SimpleNamespace(x=x, w=w, dy=dy, z=w @ x + b, y=torch.tanh(w @ x + b))
+        s.dz = dz(s)
+        return dw(s), db(s) if db else s.dz, dx(s) if dx else w.T @ s.dz
+
+    return answer
+
+
+def two_layers(dout=lambda s: 2 * s.error / 4, dz=lambda s: s.dh * (s.z > 0), **others):
+    def answer(x, y, w1, b1, w2, b2):
+        s = SimpleNamespace(x=x, z=x @ w1.T + b1)
+        s.h = np.maximum(s.z, 0)
+        s.error = s.h @ w2.T + b2 - y
+        s.dout = dout(s)
+        s.dh = s.dout @ w2
+        s.dz = dz(s)
+        right = {"dw1": s.dz.T @ x, "db1": s.dz.sum(0), "dw2": s.dout.T @ s.h, "db2": s.dout.sum(0)}
+        return [others[name](s) if name in others else value for name, value in right.items()]
+
+    return answer
+
+
+def difference(plus, minus, distance=lambda change, h: change / (2 * h)):
+    """The losses at w[i] + plus · h and w[i] + minus · h, and what is made of their difference."""
+
+    def answer(loss, w, i, h):
+        nudge = torch.zeros_like(w)
+        nudge[i] = h
+        return distance(loss(w + plus * nudge) - loss(w + minus * nudge), h)
+
+    return answer
+
+
+def leaves_w_changed(loss, w, i, h):
+    w[i] += h
+    plus = loss(w)
+    w[i] -= 2 * h
+    return (plus - loss(w)) / (2 * h)
+
+
+def limit(hessian=lambda x: 2 * x.T @ x / len(x), of=lambda values: 2 / values[-1]):
+    return lambda x: of(torch.linalg.eigvalsh(hessian(x)))
+
+
+def momentum(v=lambda s: s.momentum * s.v + s.g, w=lambda s: s.w - s.lr * s.new, give=lambda w, v: (w, v)):
+    def answer(weight, velocity, gradient, lr, momentum):
+        s = SimpleNamespace(w=weight, v=velocity, g=gradient, lr=lr, momentum=momentum)
+        s.new = v(s)
+        return give(w(s), s.new)
+
+    return answer
+
+
+def adam(m=lambda s: s.b1 * s.m + (1 - s.b1) * s.g, v=lambda s: s.b2 * s.v + (1 - s.b2) * s.g**2, **others):
+    def answer(weight, gradient, mean, square, t, lr, beta1, beta2, eps):
+        s = SimpleNamespace(w=weight, g=gradient, m=mean, v=square, t=t, lr=lr, b1=beta1, b2=beta2, eps=eps)
+        s.old_m, s.old_v, s.m, s.v = mean, square, m(s), v(s)
+        s.c1, s.c2 = 1 - beta1**t, 1 - beta2**t
+        step = others.get("step", lambda s: (s.m / s.c1) / (math.sqrt(s.v / s.c2) + eps))
+        weight -= lr * step(s)
+        return others["give"](s, weight) if "give" in others else (weight, s.m, s.v)
+
+    return answer
+
+
+def shifted(by):
+    """Adam's step with t wrong by that much."""
+    return lambda s: (s.m / (1 - s.b1 ** (s.t + by))) / (math.sqrt(s.v / (1 - s.b2 ** (s.t + by))) + s.eps)
+
+
+def residual(y=lambda s: s.x + s.f, slope=lambda s: 1 + s.w * (1 - s.f**2)):
+    def answer(x, w):
+        s = SimpleNamespace(x=x, w=w, f=math.tanh(w * x))
+        return y(s), slope(s)
+
+    return answer
+
+
+def fan_in(shape):
+    return math.prod(shape[1:])
+
+
+WRONG = {
+    "backprop.chain_rule": {
+        "db: the activation is missing": chain_rule(dz=lambda s: s.dy),
+        "the slope of tanh alone": chain_rule(dz=lambda s: 1 - s.y**2),
+        "not 1 − y.": chain_rule(dz=lambda s: s.dy * (1 - s.y)),
+        "You took z itself": chain_rule(dz=lambda s: s.dy * (1 - s.z**2)),
+        "in place of y": chain_rule(dz=lambda s: s.dy * (1 - s.dy**2)),
+        "z grows by 1 with b": chain_rule(db=lambda s: torch.ones(2)),
+        "a bias of its own": chain_rule(db=lambda s: s.dz.sum()),
+        "db should be [": chain_rule(dz=lambda s: 3 * s.dy),
+        "dw is turned": chain_rule(dw=lambda s: torch.outer(s.x, s.dz)),
+        "dw: the activation": chain_rule(dw=lambda s: torch.outer(s.dy, s.x)),
+        "dw: x is the local slope": chain_rule(dw=lambda s: torch.stack([s.x, s.x])),
+        "is x, not w": chain_rule(dw=lambda s: s.w * s.dz[:, None]),
+        "dw should have the shape (2, 3); received (3,)": chain_rule(dw=lambda s: s.x * s.dz[0]),
+        "dx: the activation": chain_rule(dx=lambda s: s.w.T @ s.dy),
+        "dx: w is the local slope": chain_rule(dx=lambda s: s.w.sum(0)),
+        "Add what comes back from them.": chain_rule(dx=lambda s: s.w.T * s.dz),
+        "over the rows": chain_rule(dx=lambda s: s.w * s.dz[:, None]),
+        "output 0 only": chain_rule(dx=lambda s: s.w[0] * s.dz[0]),
+        "received Tensor": lambda x, w, b, dy: dy,
+        "received 2 values": lambda x, w, b, dy: (w, b),
+        "dx should be a number or an array": lambda x, w, b, dy: (w, b, "x"),
+    },
+    "backprop.two_layers": {
+        "wrong sign": two_layers(dout=lambda s: -2 * s.error / 4),
+        "factor of 2.": two_layers(dout=lambda s: s.error / 4),
+        "4 times too large": two_layers(dout=lambda s: 2 * s.error),
+        "a factor of 2 and a division by 4": two_layers(dout=lambda s: s.error),
+        "db2 was divided": two_layers(db2=lambda s: s.dout.mean(0)),
+        "db2: all examples use": two_layers(db2=lambda s: s.dout),
+        "dw2 is turned": two_layers(dw2=lambda s: s.h.T @ s.dout),
+        "left after ReLU": two_layers(dw2=lambda s: s.dout.T @ s.z),
+        "db1: ReLU is missing": two_layers(dz=lambda s: s.dh),
+        "1 or 0, not its value": two_layers(dz=lambda s: s.dh * s.h),
+        "not of the gradient": two_layers(dz=lambda s: np.maximum(s.dh, 0)),
+        "db1 was divided": two_layers(db1=lambda s: s.dz.mean(0)),
+        "db1: all examples use": two_layers(db1=lambda s: s.dz),
+        "dw1 is turned": two_layers(dw1=lambda s: s.x.T @ s.dz),
+        "dw1: ReLU is missing": two_layers(dw1=lambda s: s.dh.T @ s.x),
+        "by x, not by h": two_layers(dw1=lambda s: s.dz.T @ s.h),
+    },
+    "backprop.finite_difference": {
+        "one side only": difference(1, 0, lambda change, h: change / h),
+        "looks back only": difference(0, -1, lambda change, h: change / h),
+        "You divided by h": difference(1, -1, lambda change, h: change / h),
+        "the difference of the losses": difference(1, -1, lambda change, h: change),
+        "Write / (2 * h)": difference(1, -1, lambda change, h: change / 2 * h),
+        "The sign is turned": difference(-1, 1),
+        "h / 2 to each side": difference(0.5, -0.5),
+        "Use the h that is given": difference(1e-3, -1e-3, lambda change, h: change / (2e-3 * h)),
+        "every weight": lambda loss, w, i, h: (loss(w + h) - loss(w - h)) / (2 * h),
+        "left w changed": leaves_w_changed,
+        "for i = 1": lambda loss, w, i, h: difference(1, -1)(loss, w, 0, h),
+        "should be 36.03": lambda loss, w, i, h: loss(w),
+        "one number": lambda loss, w, i, h: w + h,
+    },
+    "backprop.sum_over_uses": {
+        "as the factor of u": lambda w, x: math.tanh(w * x),
+        "the path through u. w": lambda w, x: w * x * (1 - math.tanh(w * x) ** 2),
+        "Two paths add": lambda w, x: math.tanh(w * x) * w * x * (1 - math.tanh(w * x) ** 2),
+        "misses x": lambda w, x: math.tanh(w * x) + w * (1 - math.tanh(w * x) ** 2),
+        "misses w": lambda w, x: math.tanh(w * x) + x * (1 - math.tanh(w * x) ** 2),
+        "misses the slope": lambda w, x: math.tanh(w * x) + w * x,
+        "That is y itself": lambda w, x: w * math.tanh(w * x),
+    },
+    "descent.limit": {
+        "That is the sharpness": limit(of=lambda values: values[-1]),
+        "twice as far": limit(of=lambda values: 1 / values[-1]),
+        "divide x.T @ x by the number of examples": limit(lambda x: 2 * x.T @ x),
+        "no factor 2, and no division": limit(lambda x: x.T @ x),
+        "a factor of 2: the Hessian": limit(lambda x: x.T @ x / len(x)),
+        "Divide by len(x)": limit(lambda x: x.T @ x / x.numel()),
+        "not of all numbers": limit(lambda x: 2 * x.T @ x / x.numel()),
+        "flattest direction": limit(of=lambda values: 2 / values[0]),
+        "all eigenvalues": limit(of=lambda values: 2 / values.sum()),
+        "Singular values": lambda x: 2 / (2 * torch.linalg.svdvals(x)[0] / len(x)),
+        "no bias": limit(lambda x: 2 * (x - x.mean(0)).T @ (x - x.mean(0)) / len(x)),
+        "should have the shape (); received (3,)": limit(of=lambda values: 2 / values),
+    },
+    "descent.momentum": {
+        "a running mean": momentum(v=lambda s: s.momentum * s.v + (1 - s.momentum) * s.g),
+        "applies lr to w": momentum(v=lambda s: s.momentum * s.v - s.lr * s.g, w=lambda s: s.w + s.new),
+        "must fade": momentum(v=lambda s: s.v + s.g),
+        "Make the new velocity first": momentum(give=lambda w, v: (w, 0.5)),
+        "Give w first": momentum(give=lambda w, v: (v, w)),
+        "by the gradient alone": momentum(w=lambda s: s.w - s.lr * s.g),
+        "by the old velocity": momentum(w=lambda s: s.w - s.lr * s.v),
+        "climbs": momentum(w=lambda s: s.w + s.lr * s.new),
+        "learning rate is missing": momentum(w=lambda s: s.w - s.new),
+        "Nesterov": momentum(w=lambda s: s.w - s.lr * (s.g + s.momentum * s.new)),
+        "received float": momentum(give=lambda w, v: w),
+    },
+    "descent.adam": {
+        "m was stored": adam(give=lambda s, w: (w, s.m / s.c1, s.v)),
+        "counts 1 − β₁": adam(m=lambda s: s.b1 * s.m + s.g),
+        "share of the old m": adam(m=lambda s: (1 - s.b1) * s.m + s.b1 * s.g),
+        "m takes β₁": adam(m=lambda s: s.b2 * s.m + (1 - s.b2) * s.g),
+        "m is the old one": adam(give=lambda s, w: (w, s.old_m, s.v)),
+        "v was stored": adam(give=lambda s, w: (w, s.m, s.v / s.c2)),
+        "use the gradient squared": adam(v=lambda s: s.b2 * s.v + (1 - s.b2) * s.g),
+        "counts 1 − β₂": adam(v=lambda s: s.b2 * s.v + s.g**2),
+        "share of the old v": adam(v=lambda s: (1 - s.b2) * s.v + s.b2 * s.g**2),
+        "v takes β₂": adam(v=lambda s: s.b1 * s.v + (1 - s.b1) * s.g**2),
+        "v is the old one": adam(give=lambda s, w: (w, s.m, s.old_v)),
+        "correction is missing": adam(step=lambda s: s.m / (math.sqrt(s.v) + s.eps)),
+        "Only m is corrected": adam(step=lambda s: s.m / s.c1 / (math.sqrt(s.v) + s.eps)),
+        "Only v is corrected": adam(step=lambda s: s.m / (math.sqrt(s.v / s.c2) + s.eps)),
+        "inside the root": adam(step=lambda s: s.m / s.c1 / math.sqrt(s.v / s.c2 + s.eps)),
+        "ε is missing": adam(step=lambda s: s.m / s.c1 / math.sqrt(s.v / s.c2)),
+        "The root is missing": adam(step=lambda s: s.m / s.c1 / (s.v / s.c2 + s.eps)),
+        "root before the correction": adam(step=lambda s: s.m / s.c1 / (math.sqrt(s.v) / s.c2 + s.eps)),
+        "You multiplied": adam(step=lambda s: s.m / s.c1 * (math.sqrt(s.v / s.c2) + s.eps)),
+        "one too large": adam(step=shifted(1)),
+        "one too small": adam(step=shifted(-1)),
+        "uses the old": adam(step=lambda s: s.old_m / s.c1 / (math.sqrt(s.old_v / s.c2) + s.eps)),
+        "climbs": adam(step=lambda s: -s.m / s.c1 / (math.sqrt(s.v / s.c2) + s.eps)),
+    },
+    "depth.he": {
+        "That is the variance": lambda shape: 2 / fan_in(shape),
+        "for a linear layer. ReLU": lambda shape: math.sqrt(1 / fan_in(shape)),
+        "That is fan-out": lambda shape: math.sqrt(2 / shape[0] / math.prod(shape[2:])),
+        "Xavier": lambda shape: math.sqrt(2 / (shape[0] + shape[1]) / math.prod(shape[2:])),
+        "uniform distribution": lambda shape: math.sqrt(6 / fan_in(shape)),
+        "all weights": lambda shape: math.sqrt(2 / math.prod(shape)),
+        "under the root": lambda shape: 2 / math.sqrt(fan_in(shape)),
+        "by a whole kernel": lambda shape: math.sqrt(2 / shape[1]),
+        "multiply by the channels": lambda shape: math.sqrt(2 / math.prod(shape[2:] or shape[1:])),
+        "a height and a width": lambda shape: math.sqrt(2 / math.prod(shape[1:3])),
+        "(50, 200) should be 0.1; received 3": lambda shape: 3,
+    },
+    "depth.residual": {
+        "y: that is a plain layer": residual(y=lambda s: s.f),
+        "after tanh, not before": residual(y=lambda s: math.tanh(s.x + s.w * s.x)),
+        "added, not multiplied": residual(y=lambda s: s.x * s.f),
+        "Give y first": lambda x, w: residual()(x, w)[::-1],
+        "brings 1 more.": residual(slope=lambda s: s.w * (1 - s.f**2)),
+        "slopes of x and of tanh(w · x) add": residual(slope=lambda s: 1 - s.w * (1 - s.f**2)),
+        "misses w": residual(slope=lambda s: 2 - s.f**2),
+        "with respect to w.": residual(slope=lambda s: 1 + s.x * (1 - s.f**2)),
+        "misses that of tanh": residual(slope=lambda s: 1 + s.w),
+        "must be multiplied by w": residual(slope=lambda s: 1 - s.f**2),
+    },
+    "depth.diagnose": {
+        "Here it is exactly 0": lambda: ["vanishing", "vanishing", "exploding", "saturated"],
+        "nothing grows": lambda: ["vanishing", "exploding", "exploding", "saturated"],
+        "gives exactly 0": lambda: ["vanishing", "saturated", "exploding", "saturated"],
+        "which way": lambda: ["vanishing", "dead", "vanishing", "saturated"],
+        "their gradients are not": lambda: ["vanishing", "dead", "dead", "saturated"],
+        "cannot leave its ends": lambda: ["vanishing", "dead", "saturated", "saturated"],
+        "the activations say why": lambda: ["vanishing", "dead", "exploding", "vanishing"],
+        "A dead unit gives 0": lambda: ["vanishing", "dead", "exploding", "dead"],
+        "stay between 0 and 1": lambda: ["vanishing", "dead", "exploding", "exploding"],
+        "nowhere exactly 0": lambda: ["dead", "dead", "exploding", "saturated"],
+        "grow or shrink": lambda: ["exploding", "dead", "exploding", "saturated"],
+        "in the middle": lambda: ["saturated", "dead", "exploding", "saturated"],
+        "Give one of dead, exploding, saturated, vanishing": lambda: ["vanishing", "dead", "exploding", "overfitting"],
+        "Give four words": lambda: "dead",
+    },
+}
