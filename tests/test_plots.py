@@ -309,6 +309,23 @@ def test_a_surface_with_its_points():
     rendered(plots.surface(np.zeros((5, 5))))
 
 
+def test_a_quantity_by_layer_of_several_networks():
+    fades, dies = 10.0 ** -np.arange(6), np.array([0.5, np.inf, 0, 0, 0, 0])
+    figure = plots.by_layer({"fades": fades, "dies": dies}, "size of the gradient")
+    (axes,) = figure.axes
+    assert axes.get_yscale() == "log"
+    first, second = lines(axes)
+    np.testing.assert_array_equal(first.get_xdata(), [1, 2, 3, 4, 5, 6])
+    np.testing.assert_array_equal(first.get_ydata(), fades)
+    np.testing.assert_array_equal(second.get_ydata(), [0.5] + 5 * [np.nan])  # a gap, not a line down to nothing
+    assert first.get_marker() != second.get_marker()
+    assert {text.get_text() for text in axes.texts} == {"fades", "dies"}
+    assert figure.alt == (
+        "Size of the gradient from the first layer to the last: fades from 1.00 to 1.0e-5, dies from 0.500 to 0"
+    )
+    rendered(figure)
+
+
 def test_plots_need_no_torch_and_open_no_window():
     code = "import sys, labkit.plots; print('torch' in sys.modules, 'matplotlib.pyplot' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -75,6 +75,8 @@ FIGURES = {
         Figure("view_mlp", "time with a live view over without, tiny MLP", 1.06, "x", "browser:view_mlp"),
         Figure("frames_cnn", "frames drawn, small CNN", 29, "/s", "browser:frames_cnn", at_least=True),
         Figure("frames_mlp", "frames drawn, tiny MLP", 29, "/s", "browser:frames_mlp", at_least=True),
+        Figure("ensemble", "64 MLPs at once over training them in turn", 12, "x", "ensemble:faster", at_least=True),
+        Figure("ensemble_steps", "one model's steps, 64 at once", 30, "k/s", "ensemble:model_steps", at_least=True),
         Figure("first_frame", "from the cell's start to the first drawn frame", 3, "s", "browser:first_frame"),
         Figure("pause_idle", "pause click to training stopped", 50, "ms", "browser:pause_idle"),
         Figure("pause_busy", "the same while another cell computes", 100, "ms", "browser:pause_busy"),
@@ -89,6 +91,11 @@ FIGURES = {
         Figure("playground_click", "click or drag to its effect drawn", 50, "ms", "playground:click"),
         Figure("playground_click_playing", "the same while it trains", 50, "ms", "playground:click_playing"),
         Figure("playground_first", "from the cell's start to the first drawn frame", 3, "s", "playground:first"),
+        Figure("capture", "all layers captured, over the bare pass, small CNN", 1.3, "x", "activations:capture_cnn"),
+        Figure("backprop_drag", "a number dragged to all others redrawn", 50, "ms", "backprop:drag"),
+        Figure("landscape_mlp", "41 x 41 losses of an MLP on 500 points", 0.15, "s", "landscape:mlp"),
+        Figure("landscape_cnn", "21 x 21 losses of a small CNN on 256 pictures", 2.5, "s", "landscape:cnn"),
+        Figure("gradient_flow", "time with the flow probe over without, 20 layers", 1.1, "x", "flow:gradient_flow"),
         Figure("memory", "the kernel's memory after notebook 00", 700, "MB", "browser:memory"),
     )
 }

@@ -1,8 +1,34 @@
 """Arrays in, a Matplotlib figure out: pure functions, no torch, nothing shown. The static twins of the live views."""
 
+from labkit.plots.backprop import backprop, backprop_tensors
+from labkit.plots.by_layer import by_layer
+from labkit.plots.descent import descent
 from labkit.plots.drawing import drawing
+from labkit.plots.ensemble import ensemble
+from labkit.plots.flow import flow
+from labkit.plots.landscape import landscape, landscape_line
+from labkit.plots.landscape_plotly import landscape_contour, landscape_surface
+from labkit.plots.layers import layers
 from labkit.plots.pictures import pictures
 from labkit.plots.playground import playground, surface
 from labkit.plots.training import predictions, training
 
-__all__ = ["drawing", "pictures", "playground", "predictions", "surface", "training"]
+__all__ = [
+    "backprop",
+    "backprop_tensors",
+    "by_layer",
+    "descent",
+    "drawing",
+    "ensemble",
+    "flow",
+    "landscape",
+    "landscape_contour",
+    "landscape_line",
+    "landscape_surface",
+    "layers",
+    "pictures",
+    "playground",
+    "predictions",
+    "surface",
+    "training",
+]

@@ -10,7 +10,13 @@ from pathlib import Path
 
 STATIC = Path(__file__).parent / "static"
 # The style sheets of other files that a view shows parts of.
-STYLES = {"playground": ("training", "network")}
+STYLES = {
+    "flow": ("training",),
+    "ensemble": ("training",),
+    "landscape": ("training",),
+    "optimizers": ("training",),
+    "playground": ("training", "network"),
+}
 _IMPORT = re.compile(r'^import\s*\{[^}]*\}\s*from\s*"\./([\w.]+)";[ \t]*\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:const|let|function|class|async) )", re.MULTILINE)
 

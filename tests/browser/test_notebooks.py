@@ -25,6 +25,24 @@ NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
             "[v.trainer.step_count for v in (one, single, hidden)], len(spiral.players), fast.player.status",
             "([500, 1000, 1000], 2, 'finished')",
         ),
+        (
+            "03_forward_and_backward",
+            {"backprop"},
+            "view.steps, view.minibatch, view.kind, view.losses[-1] < view.losses[0]",
+            "(60, True, 'scalar', True)",
+        ),
+        (
+            "04_gradient_descent",
+            {"optimizers", "ensemble", "landscape"},
+            "player.trainer.step_count, several.step_count, landscape.landscape.share > 0.8",
+            "(1000, 400, True)",
+        ),
+        (
+            "05_depth",
+            {"flow"},
+            "faded.trainer.step_count, player.trainer.step_count, len(ill), any(well.values())",
+            "(100, 40, 4, False)",
+        ),
     ],
 )
 def test_from_top_to_bottom(open_notebook, name, views, asked, true):
