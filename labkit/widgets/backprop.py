@@ -81,7 +81,7 @@ class BackpropView(View):
             self._picture = self._look_at()
         self._fit_detail()
         super().__init__()
-        self.text = self._describe()
+        self.say(self._describe())
         self.claim_cell()
         after_each_cell(self, BackpropView._notice)
 
@@ -252,7 +252,7 @@ class BackpropView(View):
                 self._drawn_structure = state["structure"] = structure
             self._seen = self._fingerprint()
             self.update(state, self._picture.arrays)
-            self.text = self._describe()
+            self.say(self._describe())
 
     def _describe(self) -> str:
         stages, beat = self._beats(), self._beat
@@ -398,7 +398,7 @@ class BackpropView(View):
         with self._lock:
             self._beat, self._sought = beat, self._sought + 1
             self.update({"seek": {"beat": beat, "detail": self._detail, "number": self._sought}})
-            self.text = self._describe()
+            self.say(self._describe())
 
     def _open_card(self) -> dict[str, Any] | None:
         if self._opened is None:
@@ -415,7 +415,7 @@ class BackpropView(View):
         with self._lock:
             self._detail = detail
             self._beat = max(0, min(beat, len(self._beats()) - 1))
-            self.text = self._describe()
+            self.say(self._describe())
 
     def on_edit(self, key: str, value: float) -> None:
         self._edit(key, value)

@@ -71,7 +71,7 @@ class OptimizerView(View):
         self._tuned = False
         self._settle(self._named(function), lr, momentum, start, steps)
         super().__init__()
-        self.text = self._describe()
+        self.say(self._describe())
         self.claim_cell()
 
     # ---- from Python
@@ -137,7 +137,7 @@ class OptimizerView(View):
 
     def _show(self) -> None:
         self.update(*self._state())
-        self.text = self._describe()
+        self.say(self._describe())
 
     def _state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         function, level = self.function, self.level

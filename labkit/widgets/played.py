@@ -34,7 +34,7 @@ class PlayedView(View):
         super().__init__()
         for run in self._runs:
             self._listen(run)
-        self.text = self._describe()
+        self.say(self._describe())
         self.claim_cell()
 
     @property
@@ -85,7 +85,7 @@ class PlayedView(View):
                     self.update(self._state(), append=self._take_rows())
             if event != "frame" or time.monotonic() >= self._next_text:
                 self._next_text = time.monotonic() + TEXT_SECONDS
-                self.text = self._describe()
+                self.say(self._describe())
         except Exception as error:
             self.fail(sentence(error))
 
@@ -155,7 +155,7 @@ class PlayedView(View):
             self._active = self._find(run).number
             frame, arrays = self._frame()
             self.update({**self._state(), **frame}, arrays)
-        self.text = self._describe()
+        self.say(self._describe())
 
     def on_remove(self, run: int) -> None:
         gone = self._find(run)

@@ -41,6 +41,7 @@ class View(anywidget.AnyWidget):
         self._sent: dict[str, np.ndarray] = {}
         self._held: tuple[dict[str, Any], dict[str, np.ndarray]] | None = None  # the next message
         self._answering: int | None = None  # the thread that handles an action, which holds its messages back
+        self._said: str | None = None  # the text that waits for the answer to have gone
         self.error: str | None = None
         super().__init__()
         # ipykernel 7.4 sends a click to the shell that last published here; it would wait until a running cell ends.
@@ -106,6 +107,13 @@ class View(anywidget.AnyWidget):
             return False
         return last is array or np.array_equal(_raw(last), _raw(array))
 
+    def say(self, text: str) -> None:
+        """Set `text`; after an answer and not before it, where it would make the browser draw once for the text alone."""
+        if self._answering == threading.get_ident():
+            self._said = text
+        else:
+            self.text = text
+
     def fail(self, sentence: str | None) -> None:
         """Show `sentence` in the view as what went wrong (None takes it away)."""
         self.error = sentence
@@ -137,6 +145,8 @@ class View(anywidget.AnyWidget):
         finally:
             self._answering = None
             self._answer(content.get("ticket"))
+            if self._said is not None:
+                self.text, self._said = self._said, None
 
     def _answer(self, ticket: Any) -> None:
         with self._lock:
