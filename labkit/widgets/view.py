@@ -108,11 +108,12 @@ class View(anywidget.AnyWidget):
         return last is array or np.array_equal(_raw(last), _raw(array))
 
     def say(self, text: str) -> None:
-        """Set `text`; after an answer and not before it, where it would make the browser draw once for the text alone."""
-        if self._answering == threading.get_ident():
-            self._said = text
-        else:
-            self.text = text
+        """Set `text`; during an answer when that has gone: before it, the browser would draw for the text alone."""
+        with self._lock:
+            answering = self._answering == threading.get_ident()
+            self._said = text if answering else None  # what another thread says meanwhile is newer
+            if not answering:
+                self.text = text
 
     def fail(self, sentence: str | None) -> None:
         """Show `sentence` in the view as what went wrong (None takes it away)."""
@@ -145,8 +146,9 @@ class View(anywidget.AnyWidget):
         finally:
             self._answering = None
             self._answer(content.get("ticket"))
-            if self._said is not None:
-                self.text, self._said = self._said, None
+            with self._lock:
+                if self._said is not None:
+                    self.text, self._said = self._said, None
 
     def _answer(self, ticket: Any) -> None:
         with self._lock:
