@@ -322,6 +322,29 @@ def test_a_run_that_fails_says_why_and_where_to_go_back_to():
     assert "failed" in view.text
 
 
+def test_the_text_follows_the_answer_unless_something_newer_was_said():
+    view = TrainingView(player())
+    order = []
+    view.send = lambda content, buffers: order.append(content["kind"])
+    view.observe(lambda change: order.append(change["new"]), "text")
+
+    def on_talk(newer: bool) -> None:
+        view.say("old")
+        if newer:
+            other = threading.Thread(target=view.say, args=["new"])
+            other.start()
+            other.join()
+
+    view.on_talk = on_talk
+    do(view, "talk", newer=False)
+    assert order == ["update", "push", "old"]
+    order.clear()
+    do(view, "talk", newer=True)
+    assert order == ["new", "update", "push"]
+    view.say("later")  # outside of an answer: at once
+    assert order[-1] == "later"
+
+
 def test_an_error_in_a_callback_surfaces_as_a_sentence_and_goes_away():
     view = TrainingView(player())
     page = Page(view)
