@@ -231,7 +231,7 @@ def test_lower_bounds_admit_colab() -> None:
 
 def test_what_is_imported_is_required() -> None:
     """And nothing is required that no room imports."""
-    distributions = {"PIL": "pillow", "sklearn": "scikit-learn", "IPython": "ipykernel"}
+    distributions = {"PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-learn", "IPython": "ipykernel"}
     imported = set()
     for path in (ROOT / "labkit").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
