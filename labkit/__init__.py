@@ -9,13 +9,37 @@ from typing import TYPE_CHECKING, Any
 from labkit.errors import LabkitError
 
 if TYPE_CHECKING:
-    from labkit import activations, data, device, exercises, models, playground, plots, saliency, train, widgets
+    from labkit import (
+        activations,
+        data,
+        device,
+        exercises,
+        features,
+        models,
+        playground,
+        plots,
+        saliency,
+        train,
+        widgets,
+    )
     from labkit.device import setup
     from labkit.exercises import exercise
 
 __version__ = "0.1.0"
 
-_ROOMS = ("activations", "data", "device", "exercises", "models", "playground", "plots", "saliency", "train", "widgets")
+_ROOMS = (
+    "activations",
+    "data",
+    "device",
+    "exercises",
+    "features",
+    "models",
+    "playground",
+    "plots",
+    "saliency",
+    "train",
+    "widgets",
+)
 _CALLS = {"setup": "labkit.device", "exercise": "labkit.exercises"}
 
 __all__ = [
@@ -25,6 +49,7 @@ __all__ = [
     "device",
     "exercise",
     "exercises",
+    "features",
     "models",
     "playground",
     "plots",

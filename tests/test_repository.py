@@ -35,14 +35,26 @@ MAY_IMPORT: dict[str, set[str]] = {
     "features": {"activations"},
     "saliency": {"activations"},
     "playground": {"data", "device", "models", "train"},
-    "zoo": {"models", "device"},
+    "zoo": {"models", "device", "data", "train"},  # the last two to make its models again
     "widgets": {"train", "activations", "features", "saliency", "plots", "data", "models", "playground"},
     "exercises": EVERYTHING,  # the solutions; the checks themselves import nothing
     "doctor": EVERYTHING,
     "bench": EVERYTHING,
     "cli": EVERYTHING,
     "errors": set(),
-    "": {"activations", "data", "device", "exercises", "models", "playground", "plots", "saliency", "train", "widgets"},
+    "": {
+        "activations",
+        "data",
+        "device",
+        "exercises",
+        "features",
+        "models",
+        "playground",
+        "plots",
+        "saliency",
+        "train",
+        "widgets",
+    },
 }
 
 # The first code cell of every notebook, word for word. On Colab it installs the lab; elsewhere it is there.
