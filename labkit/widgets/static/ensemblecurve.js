@@ -37,16 +37,22 @@ export class SettingCurve {
     this.drawing = /** @type {SettingDrawing | null} */ (null);
     this.theme = /** @type {Theme | null} */ (null);
     this.at = /** @type {number[]} */ ([]); // where each entry stands, in pixels
+    // The value read here. Not the drawing's `lit`: that is a frame late, and may be pointed at elsewhere.
+    this.cursor = /** @type {number | null} */ (null);
+    const point = (/** @type {number | null} */ value) => {
+      this.cursor = value;
+      read(value);
+    };
     keepSharp(this.canvas, () => this.draw(this.drawing, this.theme), signal);
     const found = (/** @type {PointerEvent} */ event) => {
       const i = nearest(this.at, this.at.length, event.clientX - this.stage.getBoundingClientRect().left);
       return i < 0 || !this.drawing ? null : this.drawing.setting[i];
     };
     const on = (/** @type {string} */ name, /** @type {(event: any) => void} */ run) => this.stage.addEventListener(name, run, { signal });
-    on("pointermove", (event) => read(found(event)));
-    on("pointerdown", (event) => read(found(event)));
-    on("pointerleave", (event) => { if (event.pointerType !== "touch") read(null); });
-    on("blur", () => read(null));
+    on("pointermove", (event) => point(found(event)));
+    on("pointerdown", (event) => point(found(event)));
+    on("pointerleave", (event) => { if (event.pointerType !== "touch") point(null); });
+    on("blur", () => point(null));
     on("click", (event) => {
       const value = found(event);
       if (value !== null) choose(value);
@@ -55,12 +61,9 @@ export class SettingCurve {
       const move = { ArrowLeft: -1, ArrowRight: 1 }[event.key], d = this.drawing;
       if (!d || event.ctrlKey || event.metaKey || event.altKey || !(move || event.key === "Enter")) return;
       const settings = Array.from(d.setting), best = Math.max(0, bestEntry(d.median, d.largest));
-      const at = d.lit === null ? best : settings.indexOf(d.lit);
-      if (move) {
-        d.lit = settings[Math.min(settings.length - 1, Math.max(0, d.lit === null ? at : at + move))];
-        read(d.lit);
-      }
-      else choose(settings[at]);
+      const at = this.cursor === null ? -1 : settings.indexOf(this.cursor);
+      if (move) point(settings[at < 0 ? best : Math.min(settings.length - 1, Math.max(0, at + move))]); // the best is read first
+      else choose(settings[at < 0 ? best : at]);
       event.preventDefault();
       event.stopPropagation();
     });
