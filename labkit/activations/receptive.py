@@ -1,0 +1,256 @@
+"""What part of a picture a value of a layer can see, and which pixels it does depend on; sizes of outputs."""
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from labkit.activations.calls import module_of
+from labkit.activations.capture import choose_layers, random_numbers_given_back
+from labkit.errors import DataError, SettingError
+
+Box = tuple[int, int, int, int]
+Place = tuple[int, ...]
+
+AT_ONCE = 16  # pictures in a pass
+LARGEST = 4  # how many times as long a picture is made to find where a field ends that is larger than the picture
+# Normalisations that mix all places of a channel: not counted, as is usual for receptive fields.
+MIXING = (nn.GroupNorm, nn.modules.instancenorm._InstanceNorm)
+
+
+@dataclass(frozen=True)
+class ReceptiveField:
+    """What one place of a layer sees of the picture; boxes are (top, left, bottom, right), half-open, in input pixels.
+
+    box: the theoretical field. It reaches over the picture's edge where padding is seen. Where there is no such field,
+        as after a fully connected layer or a global pooling, it is the whole picture.
+    inside: the part of it within the picture.
+    gradient: (H, W) float, measured: |∂value/∂pixel| for this picture, summed over the colours, the mean over the
+        layer's units at this place (Luo et al. 2016, "Understanding the effective receptive field").
+    layer, position: of the values meant; position is (row, column), (token,) or () for a layer without places.
+    """
+
+    layer: str
+    position: Place
+    box: Box
+    inside: Box
+    gradient: np.ndarray
+
+
+def output_size(
+    size: int, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1, transposed: bool = False
+) -> int:
+    """Places along one side that a convolution or pooling gives for `size` places (Dumoulin and Visin 2016, rel. 15).
+
+    ⌊(size + 2 padding − dilation (kernel − 1) − 1) / stride⌋ + 1; transposed:
+    (size − 1) stride − 2 padding + dilation (kernel − 1) + 1. Error: SettingError where nothing is left.
+    """
+    if min(size, kernel, stride, dilation) < 1 or padding < 0:
+        raise SettingError(
+            f"Expected size, kernel, stride and dilation of at least 1 and padding of at least 0, received size={size}, "
+            f"kernel={kernel}, stride={stride}, padding={padding}, dilation={dilation}."
+        )
+    reach = dilation * (kernel - 1) + 1
+    if transposed:
+        result = (size - 1) * stride - 2 * padding + reach
+    else:
+        result = (size + 2 * padding - reach) // stride + 1
+    if result < 1:
+        raise SettingError(
+            f"Expected a kernel that fits: it reaches over {reach} places, and {size} with a padding of {padding} on "
+            "both sides leave no output. Use a smaller kernel or dilation, or another padding."
+        )
+    return result
+
+
+def by_unit(values: Tensor, module: nn.Module | None = None) -> Tensor:
+    """A layer's output as (n, units, *places): (n, units, rows, columns), (n, units, tokens) or (n, units).
+
+    Outputs (n, tokens, units), and what linear layers and LayerNorm give, have their units last; others at place 1.
+    """
+    if values.ndim < 2:
+        raise SettingError(f"Expected a layer with an output of (n, units, ...), received shape {tuple(values.shape)}.")
+    along_last = isinstance(module, nn.Linear | nn.LayerNorm) or values.ndim == 3
+    return values.movedim(-1, 1) if along_last and not isinstance(module, nn.Conv1d) else values
+
+
+def receptive_field(model: nn.Module, x: Tensor, layer: str, position: int | Place | None = None) -> ReceptiveField:
+    """What the value at `position` of a layer's output can see of a picture, and what it does depend on.
+
+    x: pictures (n, C, H, W); the first is meant. layer: a layer as `capture` names it. position: (row, column), of
+        tokens their number; by default the middle.
+    The model is left as it was. Errors: SettingError for a layer or place that is not there, DataError for inputs that
+    are not pictures or do not fit the model.
+    """
+    fields = receptive_fields(model, x, [layer])[layer]
+    place = _position(position, fields.shape[:-1], layer)
+    box = tuple(map(int, fields[place]))
+    height, width = x.shape[2:]
+    inside = tuple(int(np.clip(edge, 0, (height, width)[i % 2])) for i, edge in enumerate(box))
+    return ReceptiveField(layer, place, box, inside, _gradient(model, x[:1], layer, place))  # type: ignore[arg-type]
+
+
+def receptive_fields(model: nn.Module, x: Tensor, layers: Sequence[str]) -> dict[str, np.ndarray]:
+    """{layer: (*places, 4) int64: the box of every place of its output}, as in ReceptiveField.
+
+    Found by running a copy of the model on the first picture of `x` (n, C, H, W) with one row or column after the other
+    made NaN: NaN comes out wherever the row can be seen, whatever the weights. Batch, group and instance normalisation
+    are not counted as seeing. Errors: those of `receptive_field`.
+    """
+    if not (isinstance(x, Tensor) and x.ndim == 4 and x.numel() and x.is_floating_point()):
+        shown = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
+        raise DataError(f"Expected pictures (n, channels, height, width), received {shown}.")
+    names = list(layers)
+    choose_layers(model, [module_of(model, name) for name in names])
+    twin = copy.deepcopy(model).cpu().double().eval()
+    base = x[:1].detach().cpu().double()
+    with torch.no_grad(), random_numbers_given_back([base]), _unmixed(twin):
+        seen = [_seen(twin, base, names, side) for side in (0, 1)]
+        fields = {}
+        for name in names:
+            ends = [_ends(seen[side][name]) for side in (0, 1)]
+            if ends[0].ndim == 3:  # rows and columns
+                for side in (0, 1):
+                    ends[side] = _beyond(twin, base, name, side, ends[side])
+            nothing = ends[0][..., 1] == ends[0][..., 0]
+            box = np.stack([ends[0][..., 0], ends[1][..., 0], ends[0][..., 1], ends[1][..., 1]], axis=-1)
+            fields[name] = np.where(nothing[..., None], 0, box)
+    return fields
+
+
+def _seen(twin: nn.Module, base: Tensor, names: list[str], side: int) -> dict[str, np.ndarray]:
+    """{layer: (rows or columns of the input, *places) bool: whether the place sees it}."""
+    found: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    length = base.shape[2 + side]
+    for start in range(0, length, AT_ONCE):
+        lines = range(start, min(start + AT_ONCE, length))
+        batch = base.repeat(len(lines), 1, 1, 1)
+        for i, line in enumerate(lines):
+            batch[i].select(1 + side, line).fill_(torch.nan)
+        for name, values in _outputs(twin, batch, names).items():
+            found[name].append(values.isnan().any(1).numpy())
+    return {name: np.concatenate(parts) for name, parts in found.items()}
+
+
+def _ends(seen: np.ndarray) -> np.ndarray:
+    """(*places, 2): the first line seen and the one after the last; 0, 0 where none is."""
+    length = len(seen)
+    first, last = seen.argmax(0), length - seen[::-1].argmax(0)
+    return np.where(seen.any(0)[..., None], np.stack([first, last], axis=-1), 0).astype(np.int64)
+
+
+def _beyond(twin: nn.Module, base: Tensor, name: str, side: int, ends: np.ndarray) -> np.ndarray:
+    """Ends of fields over the edge: where they would be, by the steps between the fields that lie within.
+
+    If too few do, in a longer picture that begins with this one. Without regular steps the ends stay as they are.
+    """
+    length, places = base.shape[2 + side], ends.shape[side]
+    line = np.unique(ends, axis=1 - side)
+    if line.shape[1 - side] != 1:  # other rows are seen in another column: no grid
+        return ends
+    line = seen = line.squeeze(1 - side)
+    times = 1
+    while (found := _straight(line, length * times, times < LARGEST)) is None and times < LARGEST:
+        times *= 2
+        longer = torch.cat([base] * times, dim=2 + side)
+        try:
+            line = _ends(_seen(twin, longer, [name], side)[name]).take(0, axis=1 - side)
+        except (RuntimeError, ValueError, AssertionError):  # a model that takes pictures of one size only
+            break
+    if found is None:
+        return ends
+    first, size, step = found
+    start = first + step * np.arange(places)
+    straight = np.stack([start, start + size], axis=-1)
+    within = (start >= 0) & (start + size <= length)
+    if (straight[within] != seen[within]).any():
+        return ends
+    return np.broadcast_to(np.expand_dims(straight, 1 - side), ends.shape)
+
+
+def _straight(ends: np.ndarray, length: int, cautious: bool) -> tuple[int, int, int] | None:
+    """(start at place 0, size, step) by at least three places whose fields lie within, of the full size.
+
+    A dilated window that has lost its outer parts may look whole, so a cautious answer needs room for two fields.
+    """
+    sizes = ends[:, 1] - ends[:, 0]
+    size = sizes.max()
+    free = np.flatnonzero((sizes == size) & (ends[:, 0] > 0) & (ends[:, 1] < length))
+    steps = np.diff(ends[free, 0])
+    if len(free) < 3 or len(set(steps)) != 1 or len(set(np.diff(free))) != 1 or (cautious and length < 2 * size):
+        return None
+    step = steps[0] // (free[1] - free[0])
+    return int(ends[free[0], 0] - step * free[0]), int(size), int(step)
+
+
+class _Reached(Exception):
+    """Every layer asked for has given its output."""
+
+
+def _outputs(model: nn.Module, x: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+    """{layer: its output as (n, units, *places)}; the pass ends when all are there."""
+    found: dict[str, Tensor] = {}
+    calls: dict[str, int] = {}
+
+    def watch(layer: str) -> Any:
+        def hook(module: nn.Module, _: object, output: Any) -> None:
+            calls[layer] = calls.get(layer, 0) + 1
+            name = layer if calls[layer] == 1 else f"{layer}:{calls[layer]}"
+            if name in names and isinstance(output, Tensor):
+                found[name] = by_unit(output.clone(), module)  # a later operation may write over it
+                if len(found) == len(set(names)):
+                    raise _Reached
+
+        return hook
+
+    handles = []
+    try:
+        for layer, module in choose_layers(model, [module_of(model, name) for name in names]).items():
+            handles.append(module.register_forward_hook(watch(layer)))
+        model(x)
+    except _Reached:
+        return {name: found[name] for name in names}
+    finally:
+        for handle in handles:
+            handle.remove()
+    missing = next(name for name in names if name not in found)
+    raise SettingError(f"Expected layers that this pass calls and that give one tensor each, received {missing!r}.")
+
+
+@contextmanager
+def _unmixed(twin: nn.Module) -> Iterator[None]:
+    """Normalisations over places hand on what they are given."""
+    mixing = [module for module in twin.modules() if isinstance(module, MIXING)]
+    handles = [module.register_forward_hook(lambda _, given, __: given[0]) for module in mixing]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _position(position: int | Place | None, places: Place, layer: str) -> Place:
+    if position is None:
+        return tuple(side // 2 for side in places)
+    place = (position,) if isinstance(position, int) else tuple(position)
+    fits = len(place) == len(places) and all(-side <= i < side for i, side in zip(place, places, strict=False))
+    if not fits:
+        raise SettingError(f"Expected a place of {layer}, whose output has places {places}, received {position}.")
+    return tuple(int(i) % side for i, side in zip(place, places, strict=True))
+
+
+def _gradient(model: nn.Module, x: Tensor, layer: str, place: Place) -> np.ndarray:
+    twin = copy.deepcopy(model)  # the pass may write into buffers
+    with torch.inference_mode(False), torch.enable_grad(), random_numbers_given_back([x]):
+        leaf = x.detach().clone().requires_grad_()
+        values = _outputs(twin, leaf.clone(), [layer])[layer][(0, slice(None), *place)]
+        total = torch.zeros_like(leaf[0, 0])
+        for value in values:
+            (gradient,) = torch.autograd.grad(value, leaf, retain_graph=True, materialize_grads=True)
+            total += gradient[0].abs().sum(0)
+    return (total / len(values)).cpu().numpy()
