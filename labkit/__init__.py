@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         saliency,
         train,
         widgets,
+        zoo,
     )
     from labkit.device import setup
     from labkit.exercises import exercise
@@ -39,6 +40,7 @@ _ROOMS = (
     "saliency",
     "train",
     "widgets",
+    "zoo",
 )
 _CALLS = {"setup": "labkit.device", "exercise": "labkit.exercises"}
 
@@ -57,6 +59,7 @@ __all__ = [
     "setup",
     "train",
     "widgets",
+    "zoo",
 ]
 
 

@@ -54,6 +54,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "saliency",
         "train",
         "widgets",
+        "zoo",
     },
 }
 
