@@ -70,9 +70,10 @@ def capture(
         raise SettingError("Expected a target with gradients=True: gradients are those of a loss.")
     if not isinstance(target, Tensor | None):
         raise DataError(f"Expected the target as a tensor, received {type(target).__name__}.")
-    chosen = choose_layers(model, layers)
+    modules = dict(model.named_modules())
+    chosen = (_leaves(modules) or {"model": model}) if layers is None else choose_layers(model, layers)
     given = _check_inputs(x)
-    parameters, buffers = dict(model.named_parameters()), dict(model.named_buffers())
+    parameters, buffers = _held(modules)
     tensors = (*parameters.values(), *buffers.values(), *given)
     with torch.inference_mode(False), torch.set_grad_enabled(gradients), random_numbers_given_back(tensors):
         recording = _Recording(given, gradients, inputs, alone=isinstance(x, Tensor))
@@ -85,13 +86,7 @@ def capture(
 def choose_layers(model: nn.Module, layers: Sequence[str] | None = None) -> dict[str, nn.Module]:
     """{name: module} of the layers named, or of all modules without children."""
     if layers is None:
-        leaves: dict[str, nn.Module] = {}
-        whole = ""  # the last layer that computes by itself though it has children, which are not called then
-        for name, module in model.named_modules():
-            if name and not (whole and name.startswith(whole)) and _is_leaf(module):
-                leaves[name] = module
-                whole = f"{name}."
-        return leaves or {"model": model}
+        return _leaves(dict(model.named_modules())) or {"model": model}
     names = [layers] if isinstance(layers, str) else list(layers)
     known = {"model": model} | dict(model.named_modules(remove_duplicate=False))
     unknown = [name for name in names if name not in known]
@@ -99,6 +94,28 @@ def choose_layers(model: nn.Module, layers: Sequence[str] | None = None) -> dict
         there = ", ".join(choose_layers(model))
         raise SettingError(f"Expected layers of {there}, received {', '.join(map(str, unknown))}.")
     return {name: known[name] for name in names}
+
+
+def _leaves(modules: dict[str, nn.Module]) -> dict[str, nn.Module]:
+    leaves: dict[str, nn.Module] = {}
+    whole = ""  # the last layer that computes by itself though it has children, which are not called then
+    for name, module in modules.items():
+        if name and not (whole and name.startswith(whole)) and _is_leaf(module):
+            leaves[name] = module
+            whole = f"{name}."
+    return leaves
+
+
+def _held(modules: dict[str, nn.Module]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """(parameters, buffers) of these modules by name, each once, without another two walks through the model."""
+    parameters: dict[Tensor, str] = {}
+    buffers: dict[Tensor, str] = {}
+    for prefix, module in modules.items():
+        for names, own in ((parameters, module._parameters), (buffers, module._buffers)):
+            for name, tensor in own.items():
+                if tensor is not None:
+                    names.setdefault(tensor, f"{prefix}.{name}" if prefix else name)
+    return {name: value for value, name in parameters.items()}, {name: value for value, name in buffers.items()}
 
 
 def _is_leaf(module: nn.Module) -> bool:
@@ -216,17 +233,19 @@ class _Recording:
     def _keep(self, value: Tensor, name: str) -> Tensor:
         """Copy an output, and give what goes on to the next layer."""
         self.capture[name] = value.detach().clone()
-        if self._gradients and torch.is_grad_enabled() and _differentiable(value):
-            if not value.requires_grad:  # nothing before it learns: the graph begins here
+        if self._gradients and torch.is_grad_enabled():
+            if value.requires_grad:
+                # A layer may give a parameter itself, which has no edge.
+                maker = value.grad_fn
+                self._edges[name] = GradientEdge(maker, value.output_nr) if maker else value
+                if value._is_view():  # written over in place, a view would lose its edge
+                    value = value.clone()
+            elif _differentiable(value):  # nothing before it learns: the graph begins here
                 value = value.detach().requires_grad_()
                 self._edges[name] = value
                 value = value.clone()
-            else:
-                # A layer may give a parameter itself, which has no edge.
-                self._edges[name] = GradientEdge(value.grad_fn, value.output_nr) if value.grad_fn else value
-                if value._is_view():  # written over in place, a view would lose its edge
-                    value = value.clone()
-        self._note(name, value)
+        if self._inputs:
+            self._note(name, value)
         return value
 
     def _note(self, name: str, value: Tensor) -> None:
@@ -279,7 +298,8 @@ def _replace(value: Any, change: Callable[[Tensor, str], Tensor], name: str = ""
         if all(changed[key] is part for key, part in value.items()):
             return value
         twin = copy.copy(value)
-        twin.update(changed)
+        for key, part in changed.items():  # `update` is forbidden to the outputs of transformers
+            twin[key] = part
         return twin
     if isinstance(value, tuple | list):
         parts = [_replace(part, change, f"{name}[{i}]") for i, part in enumerate(value)]

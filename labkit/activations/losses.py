@@ -29,9 +29,14 @@ def loss_function(loss: Loss, target: Tensor) -> Callable[[Any, Tensor], Tensor]
 
 
 def loss_of(output: Any, target: Tensor, loss: Loss) -> Tensor:
-    """The loss as a 0-d tensor. Errors: DataError for a target that does not fit the output, SettingError."""
+    """The loss as a 0-d tensor. Errors: DataError for a target that does not fit the output, SettingError.
+
+    Of an output that is a dict, as the models of transformers give, a named loss takes the "logits".
+    """
     function = loss_function(loss, target)
     if function in LOSSES.values():
+        if isinstance(output, dict):
+            output = output.get("logits", output)
         _check(output, target, named_cross_entropy=function is LOSSES["cross_entropy"])
     value = function(output, target)
     if not (isinstance(value, Tensor) and value.ndim == 0):

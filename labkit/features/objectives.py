@@ -15,13 +15,14 @@ class Objective:
     """A weighted sum of a layer's channels; make one with `channel`, `neuron`, `pair` or `direction`.
 
     channels, weights: which channels, and how much each counts. centre: the value at the place in the middle of the
-    map, instead of the mean over all places.
+    map, instead of the mean over all places. whole: the weights are those of all the layer's channels.
     """
 
     name: str
     channels: tuple[int, ...]
     weights: tuple[float, ...]
     centre: bool = False
+    whole: bool = False
 
     @property
     def stream(self) -> int:
@@ -53,7 +54,7 @@ def direction(vector: Sequence[float] | np.ndarray | Tensor) -> Objective:
         raise SettingError(
             f"Expected a direction as one number for each channel, not all zero, received shape {values.shape}."
         )
-    return Objective("direction", tuple(range(len(values))), tuple((values / length).tolist()))
+    return Objective("direction", tuple(range(len(values))), tuple((values / length).tolist()), whole=True)
 
 
 def objectives(units: Sequence[int | Objective]) -> list[Objective]:

@@ -33,8 +33,8 @@ def as_maps(values: Tensor, module: nn.Module, layer: str) -> Tensor:
     """A layer's output on square pictures as (n, channels, height, width).
 
     (n, channels) is one place; (n, tokens, channels) are the patches of a vision transformer, row by row, without the
-    class tokens before them; (n, channels, h, w) stays, and (n, h, w, channels) is turned: what a linear layer gives
-    there, or any layer whose two equal sides come first.
+    class tokens before them; (n, channels, h, w) stays, and (n, h, w, channels) is turned. Which of the two it is, the
+    equal sides tell; where all three are equal, the kind of the layer does.
     Errors: SettingError for other numbers of dimensions.
     """
     if values.ndim == 2:
@@ -48,9 +48,18 @@ def as_maps(values: Tensor, module: nn.Module, layer: str) -> Tensor:
         return tokens[:, :, extra:].unflatten(2, (side, side))
     if values.ndim == 4:
         _, first, second, third = values.shape
-        last = isinstance(module, nn.Linear | nn.LayerNorm) or (first == second != third)
+        last = _channels_last(module) if first == second == third else first == second
         return values.permute(0, 3, 1, 2) if last else values
     raise SettingError(
         f"Expected a layer that gives (n, channels), (n, tokens, channels) or (n, channels, height, width), received "
         f"shape {tuple(values.shape)} from {layer}. Choose another layer."
+    )
+
+
+def _channels_last(module: nn.Module) -> bool:
+    # The layer norms of ConvNeXt say on which side they work; torchvision's LayerNorm2d, a subclass, is for the other.
+    return (
+        isinstance(module, nn.Linear)
+        or getattr(module, "data_format", None) == "channels_last"
+        or (type(module) is nn.LayerNorm)
     )
