@@ -5,7 +5,7 @@ LabkitError
 ├── UnavailableError (also OSError)  something that is not here: a network, a file, an optional package
 ├── DeviceError (also RuntimeError)  a device that does not answer
 ├── OutOfMemoryError (also RuntimeError)  a batch that does not fit on the device
-├── CheckpointError (also ValueError)  a file or state that does not belong to this trainer
+├── CheckpointError (also ValueError)  a file or state that is broken, or belongs to another trainer or model
 ├── DivergedError (also ArithmeticError)  a loss that is NaN or infinite
 └── SettingError (also ValueError, TypeError)  an argument outside of what a call takes
 """

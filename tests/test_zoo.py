@@ -44,7 +44,7 @@ def miniature(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_every_name_loads_in_evaluation_mode() -> None:
-    assert zoo.names() == ["objects_cnn", "digits_cnn"]
+    assert zoo.names() == ["objects_cnn", "objects_resnet", "digits_cnn"]
     for name in zoo.names():
         model = zoo.load(name)
         assert not any(module.training for module in model.modules())
@@ -193,7 +193,7 @@ def test_zoo_list(capsys: pytest.CaptureFixture[str]) -> None:
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == zoo.names()
     accuracy = zoo.card("digits_cnn")["checkpoints"][max(zoo.training("digits_cnn"))]["accuracy"]
-    assert f" {accuracy:.1%} held-out accuracy" in lines[1]
+    assert f" {accuracy:.1%} held-out accuracy" in lines[2]
 
 
 # Refused

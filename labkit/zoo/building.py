@@ -22,7 +22,10 @@ DATA: dict[str, Callable[..., data.Dataset]] = {
     "objects": data.objects,
     "digits": lambda part: data.digits().split()[("train", "test").index(part)],
 }
-LICENCE = "BSD-3-Clause, as labkit's own"
+LICENCES = {
+    "objects": "BSD-3-Clause, as labkit, whose pictures it has learned from",
+    "digits": "BSD-3-Clause; learned from the digits of E. Alpaydin and C. Kaynak (UCI, 1998), which are CC BY 4.0",
+}
 
 
 def examples(described: Mapping[str, Any]) -> data.Dataset:
@@ -76,7 +79,7 @@ def build(recipe: Recipe, folder: Path, tell: Callable[[str], None] = print) -> 
         "checkpoints": {step: scores[int(step)] | entry for step, entry in written.items()},
         "versions": {"python": platform.python_version()}
         | {name: metadata.version(name) for name in ("labkit", "torch", "numpy", "safetensors")},
-        "licence": LICENCE,
+        "licence": LICENCES[recipe.train["data"]],
     }
     files.write_card(card, folder)
     return card
@@ -90,7 +93,7 @@ def evaluate(recipe: Recipe, state: dict[str, Tensor], held_out: data.Dataset) -
     with device.threads(1):
         output = torch.cat([model(inputs) for inputs in held_out.inputs.split(250)])
     return {
-        "accuracy": (output.argmax(1) == held_out.targets).float().mean().item(),
+        "accuracy": (output.argmax(1) == held_out.targets).double().mean().item(),
         "loss": nn.functional.cross_entropy(output, held_out.targets).item(),
         "dtype": str(next(iter(state.values())).dtype).removeprefix("torch."),
     }

@@ -46,6 +46,24 @@ RECIPES = {
             checkpoints=10,
         ),
         Recipe(
+            "objects_resnet",
+            "ResNet of 14 layers on labkit.data.objects",
+            {
+                "architecture": "ResNet",
+                "inputs": [3, 48, 48],
+                "outputs": 10,
+                "depth": 14,
+                "channels": [16, 32, 64],
+                "norm": "batch",
+                "residual": True,
+                "initial": "he",
+                "seed": 0,
+            },
+            _TRAIN,
+            _HELD_OUT,
+            epochs=12,
+        ),
+        Recipe(
             "digits_cnn",
             "LeNet on scikit-learn's handwritten digits, with checkpoints over its training",
             {
