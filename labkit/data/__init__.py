@@ -4,6 +4,7 @@ from labkit.data.dataset import Dataset
 from labkit.data.download import cifar10, fashion_mnist, mnist
 from labkit.data.folder import image_folder
 from labkit.data.handwriting import digits, ink_to_digit
+from labkit.data.photos import photo
 from labkit.data.pictures import objects
 from labkit.data.points import toy
 
@@ -16,5 +17,6 @@ __all__ = [
     "ink_to_digit",
     "mnist",
     "objects",
+    "photo",
     "toy",
 ]

@@ -2,6 +2,7 @@
 
 from labkit.plots.backprop import backprop, backprop_tensors
 from labkit.plots.by_layer import by_layer
+from labkit.plots.convolution import convolution
 from labkit.plots.descent import descent
 from labkit.plots.drawing import drawing
 from labkit.plots.ensemble import ensemble
@@ -17,6 +18,7 @@ __all__ = [
     "backprop",
     "backprop_tensors",
     "by_layer",
+    "convolution",
     "descent",
     "drawing",
     "ensemble",

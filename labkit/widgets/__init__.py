@@ -1,6 +1,7 @@
 """Live views: arrays in, an interactive picture in the notebook out. One class a file; static/ holds JS and CSS."""
 
 from labkit.widgets.backprop import BackpropView
+from labkit.widgets.convolution import ConvolutionView
 from labkit.widgets.drawpad import DrawPad
 from labkit.widgets.ensemble import EnsembleView
 from labkit.widgets.flow import FlowView
@@ -12,6 +13,7 @@ from labkit.widgets.view import View
 
 __all__ = [
     "BackpropView",
+    "ConvolutionView",
     "DrawPad",
     "EnsembleView",
     "FlowView",

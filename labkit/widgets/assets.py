@@ -11,6 +11,7 @@ from pathlib import Path
 STATIC = Path(__file__).parent / "static"
 # The style sheets of other files that a view shows parts of.
 STYLES = {
+    "convolution": ("training",),
     "flow": ("training",),
     "ensemble": ("training",),
     "landscape": ("training",),

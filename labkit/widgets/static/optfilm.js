@@ -4,20 +4,20 @@ import { whole } from "./numbers.js";
 
 /** @typedef {import("./lab.js").Stage} Stage */
 
-const SPEEDS = /** @type {[number, string][]} */ ([[60, "60 steps/s"], [20, "20 steps/s"], [5, "5 steps/s"]]);
+const SPEEDS = [60, 20, 5];
 
-/** @param {Stage} stage */
-export function optFilm(stage) {
-  const { signal } = stage;
+/** @param {Stage} stage @param {string} [noun] of what is played, one by one @param {number} [first] the number of the first */
+export function optFilm(stage, noun = "step", first = 0) {
+  const { signal } = stage, name = noun[0].toUpperCase() + noun.slice(1);
   let last = 0, shown = -1, playing = false, part = 0, clock = 0; // part: of a step, passed since the step shown
-  const button = (/** @type {string} */ name, /** @type {string} */ title, /** @type {() => void} */ run, /** @type {any[]} */ ...inside) =>
-    h("button", { class: `lk-button lk-${name}`, title, "aria-label": title, "data-action": name, onclick: run }, ...inside);
+  const button = (/** @type {string} */ action, /** @type {string} */ title, /** @type {() => void} */ run, /** @type {any[]} */ ...inside) =>
+    h("button", { class: `lk-button lk-${action}`, title, "aria-label": title, "data-action": action, onclick: run }, ...inside);
   const play = button("play", "Play (space)", () => toggle(), h("span", { class: "lk-swap" }, icon("play")), h("span", { class: "lk-word" }, "Play"));
-  const back = button("back", "One step back (←)", () => show(shown - 1), icon("back"));
-  const on = button("step", "One step on (→)", () => show(shown + 1), icon("step"));
-  const scrubber = h("input", { type: "range", class: "lk-scrubber", min: 0, max: 1, value: 0, step: 1, "aria-label": "Step shown", oninput: () => show(Number(scrubber.value)) });
+  const back = button("back", `One ${noun} back (←)`, () => show(shown - 1), icon("back"));
+  const on = button("step", `One ${noun} on (→)`, () => show(shown + 1), icon("step"));
+  const scrubber = h("input", { type: "range", class: "lk-scrubber", min: 0, max: 1, value: 0, step: 1, "aria-label": `${name} shown`, oninput: () => show(Number(scrubber.value)) });
   const where = h("output", { class: "lk-where" }, h("b", {}), h("span", {}));
-  const speed = h("select", { class: "lk-select", "aria-label": "Speed" }, ...SPEEDS.map(([value, words]) => h("option", { value, selected: value === 20 }, words)));
+  const speed = h("select", { class: "lk-select", "aria-label": "Speed" }, ...SPEEDS.map((value) => h("option", { value, selected: value === 20 }, `${value} ${noun}s/s`)));
   const element = h("div", { class: "lk-timeline", role: "group", "aria-label": "Timeline" },
     h("div", { class: "lk-transport" }, back, play, on), scrubber, where, h("div", { class: "lk-later" }, speed));
 
@@ -73,9 +73,9 @@ export function optFilm(stage) {
       scrubber.max = String(last);
       scrubber.value = String(shown);
       scrubber.style.setProperty("--lk-part", `${(100 * shown) / last}%`);
-      scrubber.setAttribute("aria-valuetext", `Step ${shown} of ${last}`);
-      say(where.children[0], `Step ${whole(shown)}`);
-      say(where.children[1], `of ${whole(last)}`);
+      scrubber.setAttribute("aria-valuetext", `${name} ${shown + first} of ${last + first}`);
+      say(where.children[0], `${name} ${whole(shown + first)}`);
+      say(where.children[1], `of ${whole(last + first)}`);
       back.disabled = shown <= 0;
       on.disabled = shown >= last;
     },
