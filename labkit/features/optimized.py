@@ -95,10 +95,10 @@ def optimizing(
     depth = _first_channels(model) if channels is None else channels
     check_parameterization(parameterization)
     _check(size, steps, seed, depth, every, contrast)
-    colours = plain_colours(depth) if data is None else colours_of(data, depth)
-    recipe = Recipe(size, depth, steps, parameterization, robustness, diversity, variation, contrast, colours)
-    ascent = Ascent(recipe, objectives(units), seed, next(model.parameters(), torch.empty(0)))
     with borrowed(model, layer) as running:  # what does not fit is said now, not when the first picture is asked for
+        colours = plain_colours(depth) if data is None else colours_of(data, depth)
+        recipe = _Recipe(size, depth, steps, parameterization, robustness, diversity, variation, contrast, colours)
+        ascent = Ascent(recipe, objectives(units), seed, next(model.parameters(), torch.empty(0)))
         start = ascent.forming(running)
     return _form(model, layer, ascent, start, every)
 
@@ -115,7 +115,7 @@ def _form(model: nn.Module, layer: str, ascent: "Ascent", start: Forming, every:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class _Recipe:
     """What `optimizing` was told."""
 
     size: int
@@ -135,7 +135,7 @@ class Ascent:
     Adam moves every number by its own gradient alone, and each picture draws from its own stream.
     """
 
-    def __init__(self, recipe: Recipe, sought: Sequence[Objective], seed: int, like: Tensor) -> None:
+    def __init__(self, recipe: _Recipe, sought: Sequence[Objective], seed: int, like: Tensor) -> None:
         self.recipe, self.sought, self.step = recipe, sought, 0
         self._dtype = like.dtype
         streams = [objective.stream for objective in sought]

@@ -30,7 +30,7 @@ class Borrowed:
         self.model, self.layer = model, layer
         self.module, self.call = find_layer(model, layer)
         # Copies with the channels last in memory: convolutions and poolings of small pictures are a quarter faster so.
-        self._parameters = {name: _channels_last(value.detach()) for name, value in model.named_parameters()}
+        self._parameters = {name: _channels_last(value.detach().clone()) for name, value in model.named_parameters()}
         self._buffers = dict(model.named_buffers())
 
     def maps(self, x: Tensor, redirected: bool = False) -> Tensor:
@@ -49,10 +49,11 @@ class Borrowed:
                 found.append(as_maps(main_tensor(output, self.layer), self.module, self.layer))
                 raise _Reached
 
-        handles = [self.module.register_forward_hook(reached)]
+        handles: list[torch.utils.hooks.RemovableHandle] = []
         try:
             if redirected:
                 handles += [hook for module in self.model.modules() for hook in redirected_gradients(module)]
+            handles.append(self.module.register_forward_hook(reached))  # the last: no hook runs after it
             with suppress(_Reached):
                 self._run(x)
         finally:
