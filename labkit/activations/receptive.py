@@ -1,7 +1,7 @@
 """What part of a picture a value of a layer can see, and which pixels it does depend on; sizes of outputs."""
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +16,7 @@ from labkit.errors import DataError, SettingError
 
 Box = tuple[int, int, int, int]
 Place = tuple[int, ...]
+Read = Callable[[Any, nn.Module, str], Tensor]
 
 AT_ONCE = 16  # pictures in a pass
 LARGEST = 4  # how many times as long a picture is made to find where a field ends that is larger than the picture
@@ -52,14 +53,11 @@ def output_size(
     """
     if min(size, kernel, stride, dilation) < 1 or padding < 0:
         raise SettingError(
-            f"Expected size, kernel, stride and dilation of at least 1 and padding of at least 0, received size={size}, "
-            f"kernel={kernel}, stride={stride}, padding={padding}, dilation={dilation}."
+            f"Expected size, kernel, stride and dilation of at least 1 and padding of at least 0, received "
+            f"size={size}, kernel={kernel}, stride={stride}, padding={padding}, dilation={dilation}."
         )
     reach = dilation * (kernel - 1) + 1
-    if transposed:
-        result = (size - 1) * stride - 2 * padding + reach
-    else:
-        result = (size + 2 * padding - reach) // stride + 1
+    result = (size - 1) * stride - 2 * padding + reach if transposed else (size + 2 * padding - reach) // stride + 1
     if result < 1:
         raise SettingError(
             f"Expected a kernel that fits: it reaches over {reach} places, and {size} with a padding of {padding} on "
@@ -68,15 +66,15 @@ def output_size(
     return result
 
 
-def by_unit(values: Tensor, module: nn.Module | None = None) -> Tensor:
+def by_unit(output: Any, module: nn.Module, layer: str) -> Tensor:
     """A layer's output as (n, units, *places): (n, units, rows, columns), (n, units, tokens) or (n, units).
 
     Outputs (n, tokens, units), and what linear layers and LayerNorm give, have their units last; others at place 1.
     """
-    if values.ndim < 2:
-        raise SettingError(f"Expected a layer with an output of (n, units, ...), received shape {tuple(values.shape)}.")
-    along_last = isinstance(module, nn.Linear | nn.LayerNorm) or values.ndim == 3
-    return values.movedim(-1, 1) if along_last and not isinstance(module, nn.Conv1d) else values
+    if not isinstance(output, Tensor) or output.ndim < 2:
+        shown = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        raise SettingError(f"Expected a layer that gives one tensor (n, units, ...), received {shown} from {layer}.")
+    return output.movedim(-1, 1) if output.ndim == 3 or isinstance(module, nn.Linear | nn.LayerNorm) else output
 
 
 def receptive_field(model: nn.Module, x: Tensor, layer: str, position: int | Place | None = None) -> ReceptiveField:
@@ -95,12 +93,14 @@ def receptive_field(model: nn.Module, x: Tensor, layer: str, position: int | Pla
     return ReceptiveField(layer, place, box, inside, _gradient(model, x[:1], layer, place))  # type: ignore[arg-type]
 
 
-def receptive_fields(model: nn.Module, x: Tensor, layers: Sequence[str]) -> dict[str, np.ndarray]:
-    """{layer: (*places, 4) int64: the box of every place of its output}, as in ReceptiveField.
+def receptive_fields(model: nn.Module, x: Tensor, layers: Sequence[str], read: Read = by_unit) -> dict[str, np.ndarray]:
+    """{layer: (*places, 4) int64: the box of every place of its output}, as in ReceptiveField; 0, 0, 0, 0 sees nothing.
 
     Found by running a copy of the model on the first picture of `x` (n, C, H, W) with one row or column after the other
     made NaN: NaN comes out wherever the row can be seen, whatever the weights. Batch, group and instance normalisation
-    are not counted as seeing. Errors: those of `receptive_field`.
+    are not counted as seeing.
+    read(output, module, layer) -> (n, units, *places): how a layer's output is read.
+    Errors: those of `receptive_field`.
     """
     if not (isinstance(x, Tensor) and x.ndim == 4 and x.numel() and x.is_floating_point()):
         shown = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
@@ -110,20 +110,18 @@ def receptive_fields(model: nn.Module, x: Tensor, layers: Sequence[str]) -> dict
     twin = copy.deepcopy(model).cpu().double().eval()
     base = x[:1].detach().cpu().double()
     with torch.no_grad(), random_numbers_given_back([base]), _unmixed(twin):
-        seen = [_seen(twin, base, names, side) for side in (0, 1)]
+        seen = [_seen(twin, base, names, side, read) for side in (0, 1)]
         fields = {}
         for name in names:
             ends = [_ends(seen[side][name]) for side in (0, 1)]
             if ends[0].ndim == 3:  # rows and columns
                 for side in (0, 1):
-                    ends[side] = _beyond(twin, base, name, side, ends[side])
-            nothing = ends[0][..., 1] == ends[0][..., 0]
-            box = np.stack([ends[0][..., 0], ends[1][..., 0], ends[0][..., 1], ends[1][..., 1]], axis=-1)
-            fields[name] = np.where(nothing[..., None], 0, box)
+                    ends[side] = _beyond(twin, base, name, side, ends[side], read)
+            fields[name] = np.stack([ends[0][..., 0], ends[1][..., 0], ends[0][..., 1], ends[1][..., 1]], axis=-1)
     return fields
 
 
-def _seen(twin: nn.Module, base: Tensor, names: list[str], side: int) -> dict[str, np.ndarray]:
+def _seen(twin: nn.Module, base: Tensor, names: list[str], side: int, read: Read) -> dict[str, np.ndarray]:
     """{layer: (rows or columns of the input, *places) bool: whether the place sees it}."""
     found: dict[str, list[np.ndarray]] = {name: [] for name in names}
     length = base.shape[2 + side]
@@ -132,19 +130,19 @@ def _seen(twin: nn.Module, base: Tensor, names: list[str], side: int) -> dict[st
         batch = base.repeat(len(lines), 1, 1, 1)
         for i, line in enumerate(lines):
             batch[i].select(1 + side, line).fill_(torch.nan)
-        for name, values in _outputs(twin, batch, names).items():
+        for name, values in _outputs(twin, batch, names, read).items():
             found[name].append(values.isnan().any(1).numpy())
     return {name: np.concatenate(parts) for name, parts in found.items()}
 
 
 def _ends(seen: np.ndarray) -> np.ndarray:
-    """(*places, 2): the first line seen and the one after the last; 0, 0 where none is."""
-    length = len(seen)
-    first, last = seen.argmax(0), length - seen[::-1].argmax(0)
-    return np.where(seen.any(0)[..., None], np.stack([first, last], axis=-1), 0).astype(np.int64)
+    """(*places, 3): the first line seen, the one after the last, and how many are seen; 0, 0, 0 where none is."""
+    count = seen.sum(0, dtype=np.int64)
+    ends = np.stack([seen.argmax(0), len(seen) - seen[::-1].argmax(0), count], axis=-1)
+    return np.where(count[..., None] > 0, ends, 0)
 
 
-def _beyond(twin: nn.Module, base: Tensor, name: str, side: int, ends: np.ndarray) -> np.ndarray:
+def _beyond(twin: nn.Module, base: Tensor, name: str, side: int, ends: np.ndarray, read: Read) -> np.ndarray:
     """Ends of fields over the edge: where they would be, by the steps between the fields that lie within.
 
     If too few do, in a longer picture that begins with this one. Without regular steps the ends stay as they are.
@@ -155,11 +153,11 @@ def _beyond(twin: nn.Module, base: Tensor, name: str, side: int, ends: np.ndarra
         return ends
     line = seen = line.squeeze(1 - side)
     times = 1
-    while (found := _straight(line, length * times, times < LARGEST)) is None and times < LARGEST:
+    while (found := _straight(line, length * times, last=times == LARGEST)) is None and times < LARGEST:
         times *= 2
         longer = torch.cat([base] * times, dim=2 + side)
         try:
-            line = _ends(_seen(twin, longer, [name], side)[name]).take(0, axis=1 - side)
+            line = _ends(_seen(twin, longer, [name], side, read)[name]).take(0, axis=1 - side)
         except (RuntimeError, ValueError, AssertionError):  # a model that takes pictures of one size only
             break
     if found is None:
@@ -168,31 +166,31 @@ def _beyond(twin: nn.Module, base: Tensor, name: str, side: int, ends: np.ndarra
     start = first + step * np.arange(places)
     straight = np.stack([start, start + size], axis=-1)
     within = (start >= 0) & (start + size <= length)
-    if (straight[within] != seen[within]).any():
+    if not np.array_equal(straight[within], seen[within, :2]):
         return ends
-    return np.broadcast_to(np.expand_dims(straight, 1 - side), ends.shape)
+    return np.broadcast_to(np.expand_dims(straight, 1 - side), (*ends.shape[:-1], 2))
 
 
-def _straight(ends: np.ndarray, length: int, cautious: bool) -> tuple[int, int, int] | None:
-    """(start at place 0, size, step) by at least three places whose fields lie within, of the full size.
-
-    A dilated window that has lost its outer parts may look whole, so a cautious answer needs room for two fields.
-    """
+def _straight(ends: np.ndarray, length: int, last: bool) -> tuple[int, int, int] | None:
+    """(start at place 0, size, step) by at least three places whose fields lie within, of the full size."""
     sizes = ends[:, 1] - ends[:, 0]
     size = sizes.max()
     free = np.flatnonzero((sizes == size) & (ends[:, 0] > 0) & (ends[:, 1] < length))
     steps = np.diff(ends[free, 0])
-    if len(free) < 3 or len(set(steps)) != 1 or len(set(np.diff(free))) != 1 or (cautious and length < 2 * size):
+    if len(free) < 3 or len(set(steps)) != 1 or len(set(np.diff(free))) != 1:
+        return None
+    # With gaps (dilation), one that has lost its outer part ends within too: room for two tells it from a whole one.
+    if (ends[free, 2] < size).any() and length < 2 * size and not last:
         return None
     step = steps[0] // (free[1] - free[0])
     return int(ends[free[0], 0] - step * free[0]), int(size), int(step)
 
 
-class _Reached(Exception):
-    """Every layer asked for has given its output."""
+class _Reached(BaseException):
+    """Every layer asked for has given its output. No model's `except Exception` stops it."""
 
 
-def _outputs(model: nn.Module, x: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+def _outputs(model: nn.Module, x: Tensor, names: Sequence[str], read: Read) -> dict[str, Tensor]:
     """{layer: its output as (n, units, *places)}; the pass ends when all are there."""
     found: dict[str, Tensor] = {}
     calls: dict[str, int] = {}
@@ -201,8 +199,8 @@ def _outputs(model: nn.Module, x: Tensor, names: Sequence[str]) -> dict[str, Ten
         def hook(module: nn.Module, _: object, output: Any) -> None:
             calls[layer] = calls.get(layer, 0) + 1
             name = layer if calls[layer] == 1 else f"{layer}:{calls[layer]}"
-            if name in names and isinstance(output, Tensor):
-                found[name] = by_unit(output.clone(), module)  # a later operation may write over it
+            if name in names:
+                found[name] = read(output, module, name).clone()  # a later operation may write over it
                 if len(found) == len(set(names)):
                     raise _Reached
 
@@ -219,7 +217,7 @@ def _outputs(model: nn.Module, x: Tensor, names: Sequence[str]) -> dict[str, Ten
         for handle in handles:
             handle.remove()
     missing = next(name for name in names if name not in found)
-    raise SettingError(f"Expected layers that this pass calls and that give one tensor each, received {missing!r}.")
+    raise SettingError(f"Expected layers that this pass calls, received {missing!r}.")
 
 
 @contextmanager
@@ -248,7 +246,9 @@ def _gradient(model: nn.Module, x: Tensor, layer: str, place: Place) -> np.ndarr
     twin = copy.deepcopy(model)  # the pass may write into buffers
     with torch.inference_mode(False), torch.enable_grad(), random_numbers_given_back([x]):
         leaf = x.detach().clone().requires_grad_()
-        values = _outputs(twin, leaf.clone(), [layer])[layer][(0, slice(None), *place)]
+        values = _outputs(twin, leaf.clone(), [layer], by_unit)[layer][0]
+        for i in place:
+            values = values[:, i]
         total = torch.zeros_like(leaf[0, 0])
         for value in values:
             (gradient,) = torch.autograd.grad(value, leaf, retain_graph=True, materialize_grads=True)

@@ -92,6 +92,7 @@ FIGURES = {
         Figure("playground_click_playing", "the same while it trains", 50, "ms", "playground:click_playing"),
         Figure("playground_first", "from the cell's start to the first drawn frame", 3, "s", "playground:first"),
         Figure("capture", "all layers captured, over the bare pass, small CNN", 1.3, "x", "activations:capture_cnn"),
+        Figure("top_patches", "units of 4 layers, 5,000 pictures, over a bare pass", 1.5, "x", "features:top_patches"),
         Figure("backprop_drag", "a number dragged to all others redrawn", 50, "ms", "backprop:drag"),
         Figure("landscape_mlp", "41 x 41 losses of an MLP on 500 points", 0.15, "s", "landscape:mlp"),
         Figure("landscape_cnn", "21 x 21 losses of a small CNN on 256 pictures", 2.5, "s", "landscape:cnn"),

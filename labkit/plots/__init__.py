@@ -4,14 +4,18 @@ from labkit.plots.backprop import backprop, backprop_tensors
 from labkit.plots.by_layer import by_layer
 from labkit.plots.convolution import convolution
 from labkit.plots.descent import descent
+from labkit.plots.dissection import detectors, dissection
 from labkit.plots.drawing import drawing
+from labkit.plots.embedding import embedding
 from labkit.plots.ensemble import ensemble
 from labkit.plots.flow import flow
 from labkit.plots.landscape import landscape, landscape_line
 from labkit.plots.landscape_plotly import landscape_contour, landscape_surface
 from labkit.plots.layers import layers
+from labkit.plots.patches import patches
 from labkit.plots.pictures import pictures
 from labkit.plots.playground import playground, surface
+from labkit.plots.similarity import similarity, similarity_over_steps
 from labkit.plots.training import predictions, training
 
 __all__ = [
@@ -20,7 +24,10 @@ __all__ = [
     "by_layer",
     "convolution",
     "descent",
+    "detectors",
+    "dissection",
     "drawing",
+    "embedding",
     "ensemble",
     "flow",
     "landscape",
@@ -28,9 +35,12 @@ __all__ = [
     "landscape_line",
     "landscape_surface",
     "layers",
+    "patches",
     "pictures",
     "playground",
     "predictions",
+    "similarity",
+    "similarity_over_steps",
     "surface",
     "training",
 ]
