@@ -10,7 +10,7 @@ from torch import nn
 
 import labkit
 from labkit.errors import SettingError
-from labkit.exercises import EXERCISES, depth, neurons
+from labkit.exercises import EXERCISES, convolution, depth, neurons
 
 WRONG = wrong_answers.WRONG | {
     "start.accuracy": {
@@ -317,3 +317,47 @@ def test_the_figure_of_the_patients_shows_their_statistics():
         shown = np.nan_to_num(axes.lines[0].get_ydata())
         assert np.array_equal(shown, depth._statistics(patient)[1])
     assert "C: activations grow" in figure.alt
+
+
+# Convolution
+
+
+def test_conv2d_asks_for_torchs_convolution():
+    def answer(x, w, stride, padding):
+        return nn.functional.conv2d(torch.tensor(x)[None, None], torch.tensor(w)[None, None], None, stride, padding)[
+            0, 0
+        ]
+
+    assert labkit.exercise("convolution.conv2d").check(answer).state == "right"
+
+
+def test_planted_edges_pass_through_the_middle_and_the_kernel_is_asked_to_tell_them_apart():
+    edges = {name[0]: np.array(edge) for name, edge in convolution._EDGES.items()}
+    for edge in edges.values():
+        assert np.array_equal(edge[::-1, ::-1], 1 - edge)  # turned by 180 degrees it is its own opposite
+    figure = convolution.planted_edges()
+    assert [axes.get_title()[0] for axes in figure.axes] == list(edges)
+    for axes, edge in zip(figure.axes, edges.values(), strict=True):
+        assert np.array_equal(axes.images[0].get_array(), edge)
+    check = labkit.exercise("convolution.edge").check
+    assert check(lambda: [[0, 10, 20], [-10, 0, 10], [-20, -10, 0]]).state == "right"  # of any size
+
+
+def test_receptive_field_and_output_size_ask_for_what_torch_does():
+    def measured(layers):
+        x = torch.zeros(1, 1, 200, requires_grad=True, dtype=torch.float64)
+        y = x
+        for k, s, d in layers:
+            y = nn.functional.conv1d(y, torch.ones(1, 1, k, dtype=torch.float64), stride=s, dilation=d)
+        y[0, 0, y.shape[2] // 2].backward()
+        seen = x.grad[0, 0].nonzero()
+        return seen.max() - seen.min() + 1
+
+    def ran(n, layers):
+        x = torch.zeros(1, 1, n)
+        for k, s, p in layers:
+            x = nn.functional.conv1d(x, torch.ones(1, 1, k), stride=s, padding=p)
+        return x.shape[2]
+
+    assert labkit.exercise("convolution.receptive_field").check(measured).state == "right"
+    assert labkit.exercise("convolution.output_size").check(ran).state == "right"

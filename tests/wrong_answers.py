@@ -1,4 +1,4 @@
-"""Wrong answers to the exercises of notebooks 03 to 05: a part of the message that each must get, and the answer."""
+"""Wrong answers to the exercises of notebooks 03 to 06: a part of the message that each must get, and the answer."""
 
 import math
 from types import SimpleNamespace
@@ -90,6 +90,41 @@ def residual(y=lambda s: s.x + s.f, slope=lambda s: 1 + s.w * (1 - s.f**2)):
 
 def fan_in(shape):
     return math.prod(shape[1:])
+
+
+def convolve(pad=lambda x, p: np.pad(x, p), w=lambda w: w, stride=lambda s: (s, s), give=lambda y: y):
+    """The right convolution but for what is given."""
+
+    def answer(x, kernel, step, padding):
+        windows = np.lib.stride_tricks.sliding_window_view(pad(x, padding), kernel.shape)
+        down, across = stride(step)
+        return give((windows[::down, ::across] * w(kernel)).sum((2, 3)))
+
+    return answer
+
+
+def field(step, first=1):
+    """The receptive field when a layer adds step(kernel, stride, dilation, product of the strides before)."""
+
+    def answer(layers):
+        total, jump = first, 1
+        for k, s, d in layers:
+            total += step(k, s, d, jump)
+            jump *= s
+        return total
+
+    return answer
+
+
+def sizes(one):
+    """The size after a stack when a layer gives one(size, kernel, stride, padding)."""
+
+    def answer(n, layers):
+        for k, s, p in layers:
+            n = one(n, k, s, p)
+        return n
+
+    return answer
 
 
 WRONG = {
@@ -250,5 +285,50 @@ WRONG = {
         "in the middle": lambda: ["saturated", "dead", "exploding", "saturated"],
         "Give one of dead, exploding, saturated, vanishing": lambda: ["vanishing", "dead", "exploding", "overfitting"],
         "Give four words": lambda: "dead",
+    },
+    "convolution.conv2d": {
+        "You flipped the kernel": convolve(w=lambda w: w[::-1, ::-1]),
+        "Rows and columns of the kernel": convolve(w=lambda w: w.T),
+        "mean of the products": convolve(give=lambda y: y / 9),
+        "The output is transposed": convolve(give=lambda y: y.T),
+        "The padding is missing": convolve(pad=lambda x, p: x),
+        "repeats the border": convolve(pad=lambda x, p: np.pad(x, p, "edge")),
+        "all four sides": convolve(pad=lambda x, p: np.pad(x, (p, 0))),
+        "The window moves by 1": convolve(stride=lambda s: (1, 1)),
+        "downwards alone": convolve(stride=lambda s: (s, 1)),
+        "to the right alone": convolve(stride=lambda s: (1, s)),
+        "stride 1 and padding 0 should have the shape (4, 6); received (3, 3)": lambda x, w, stride, padding: w,
+    },
+    "convolution.edge": {
+        "it answers 4, where there is no edge": lambda: [[0, 2, 2], [0, 0, 2], [-2, 0, 0]],
+        "All entries are 0": lambda: np.zeros((3, 3)),
+        "bright and dark have changed places": lambda: [[0, -1, -2], [1, 0, -1], [2, 1, 0]],
+        "To edge A it answers 0": lambda: [[-1, -1, -1], [-1, 8, -1], [-1, -1, -1]],
+        "B runs along the other diagonal": lambda: [[-2, -1, 0.5], [-1, 0, 1], [-0.5, 1, 2]],
+        "C is upright": lambda: [[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]],
+        "D lies flat": lambda: [[1, 2, 1], [0, 0, 0], [-1, -2, -1]],
+        "3 rows of 3": lambda: [[-1, 1], [-1, 1]],
+    },
+    "convolution.receptive_field": {
+        "do not multiply": lambda layers: math.prod(k for k, _, _ in layers),
+        "Windows of neighbours overlap": lambda layers: sum(k for k, _, _ in layers),
+        "begin with 1": field(lambda k, s, d, jump: (k - 1) * d * jump, first=0),
+        "The strides are missing": field(lambda k, s, d, jump: (k - 1) * d),
+        "A layer's own stride moves": field(lambda k, s, d, jump: (k - 1) * d * jump * s),
+        "All strides before a layer multiply": field(lambda k, s, d, jump: (k - 1) * d * s),
+        "The dilation is missing": field(lambda k, s, d, jump: (k - 1) * jump),
+        "k − 1 gaps": field(lambda k, s, d, jump: (k * d - 1) * jump),
+        "should be 3; received 100": lambda layers: 100,
+    },
+    "convolution.output_size": {
+        "The padding is missing": sizes(lambda n, k, s, p: (n - k) // s + 1),
+        "on both sides": sizes(lambda n, k, s, p: (n + p - k) // s + 1),
+        "The stride is missing": sizes(lambda n, k, s, p: n + 2 * p - k + 1),
+        "One too few": sizes(lambda n, k, s, p: (n + 2 * p - k) // s),
+        "A window fits or it does not": sizes(lambda n, k, s, p: (n + 2 * p - k) / s + 1),
+        "Round down, not up": sizes(lambda n, k, s, p: -(-(n + 2 * p - k) // s) + 1),
+        "after the division": sizes(lambda n, k, s, p: (n + 2 * p - k + 1) // s),
+        "the first layer's output": lambda n, layers: sizes(lambda n, k, s, p: (n + 2 * p - k) // s + 1)(n, layers[:1]),
+        "should be 6; received 99": lambda n, layers: 99,
     },
 }

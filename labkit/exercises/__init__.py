@@ -1,14 +1,13 @@
 """Exercises that check themselves: `labkit.exercise("start.accuracy")`, then `check`, `hint` and `solution`."""
 
 from labkit.errors import SettingError
-from labkit.exercises import backprop, depth, descent, neurons, start
+from labkit.exercises import backprop, convolution, depth, descent, neurons, start
 from labkit.exercises.exercise import Exercise, Mistake, Outcome
 
 __all__ = ["EXERCISES", "Exercise", "Mistake", "Outcome", "exercise"]
 
-EXERCISES: dict[str, Exercise] = {
-    each.name: each for notebook in (start, neurons, backprop, descent, depth) for each in notebook.EXERCISES
-}
+_NOTEBOOKS = (start, neurons, backprop, descent, depth, convolution)
+EXERCISES: dict[str, Exercise] = {each.name: each for notebook in _NOTEBOOKS for each in notebook.EXERCISES}
 
 
 def exercise(name: str) -> Exercise:

@@ -1,5 +1,6 @@
 """Compares what a learner's function gave with what is right, and with what typical mistakes give."""
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -44,4 +45,5 @@ def _same(given: torch.Tensor, value: Any) -> bool:
 
 
 def _text(values: torch.Tensor) -> str:
-    return np.array2string(values.numpy(), precision=4, suppress_small=True, separator=", ")
+    text = np.array2string(values.numpy(), precision=4, suppress_small=True, separator=", ")
+    return re.sub(r"\.(?!\d)", "", text)  # 3, not 3.
