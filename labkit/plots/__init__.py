@@ -9,12 +9,16 @@ from labkit.plots.drawing import drawing
 from labkit.plots.embedding import embedding
 from labkit.plots.ensemble import ensemble
 from labkit.plots.flow import flow
+from labkit.plots.handmade import filters, handmade
 from labkit.plots.landscape import landscape, landscape_line
 from labkit.plots.landscape_plotly import landscape_contour, landscape_surface
 from labkit.plots.layers import layers
+from labkit.plots.learning_curves import learning_curves
+from labkit.plots.network_maps import network_maps
 from labkit.plots.patches import patches
 from labkit.plots.pictures import pictures
 from labkit.plots.playground import playground, surface
+from labkit.plots.precision_recall import precision_recall
 from labkit.plots.similarity import similarity, similarity_over_steps
 from labkit.plots.training import predictions, training
 
@@ -29,15 +33,20 @@ __all__ = [
     "drawing",
     "embedding",
     "ensemble",
+    "filters",
     "flow",
+    "handmade",
     "landscape",
     "landscape_contour",
     "landscape_line",
     "landscape_surface",
     "layers",
+    "learning_curves",
+    "network_maps",
     "patches",
     "pictures",
     "playground",
+    "precision_recall",
     "predictions",
     "similarity",
     "similarity_over_steps",

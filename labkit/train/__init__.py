@@ -4,6 +4,7 @@ from labkit.train import descent, landscape, probes
 from labkit.train.curvature import sharpness, stability_limit
 from labkit.train.ensemble import Ensemble
 from labkit.train.flow import GradientFlow
+from labkit.train.learning_curve import crossing, learning_curve
 from labkit.train.player import Player
 from labkit.train.recorder import Recorder
 from labkit.train.symptoms import Diagnosis, diagnose
@@ -18,9 +19,11 @@ __all__ = [
     "Player",
     "Recorder",
     "Trainer",
+    "crossing",
     "descent",
     "diagnose",
     "landscape",
+    "learning_curve",
     "probes",
     "sharpness",
     "stability_limit",
