@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 import wrong_answers
+from sklearn.metrics import precision_score, recall_score
 from torch import nn
 
 import labkit
+from labkit.data import handmade
 from labkit.errors import SettingError
-from labkit.exercises import EXERCISES, convolution, depth, neurons
+from labkit.exercises import EXERCISES, convolution, depth, features, neurons
 
 WRONG = wrong_answers.WRONG | {
     "start.accuracy": {
@@ -361,3 +363,40 @@ def test_receptive_field_and_output_size_ask_for_what_torch_does():
 
     assert labkit.exercise("convolution.receptive_field").check(measured).state == "right"
     assert labkit.exercise("convolution.output_size").check(ran).state == "right"
+
+
+# Hand-made features
+
+
+def test_orientations_asks_for_one_cell_of_hog():
+    """Of a picture whose gradients are those of the exercise: skimage's cell holds the same, divided by its pixels."""
+    seen = []
+    labkit.exercise("features.orientations").check(lambda dx, dy, bins: seen.append((dx, dy, bins)))
+    dx, dy, bins = seen[0]
+    namespace = {}
+    exec(labkit.exercise("features.orientations").code, namespace)
+    for size, direction in zip(np.hypot(dx, dy).ravel(), np.arctan2(dy, dx).ravel(), strict=True):
+        y, x = np.mgrid[:12, :12] / 24
+        ramp = size * (np.cos(direction) * x + np.sin(direction) * y) / 4.1 + 0.5
+        cell = handmade.cells(np.clip(ramp, 0, 1)[None, None], 4, bins)[0, 1, 1]
+        ours = namespace["orientations"](np.array([np.cos(direction)]), np.array([np.sin(direction)]), bins)
+        assert cell.argmax() == ours.argmax() and cell[cell.argmax()] == pytest.approx(cell.sum())
+
+
+def test_both_classes_of_stripes_share_brightness_and_contrast():
+    pictures, upright = features.stripes(n=2000, seed=5)
+    for statistic in (pictures.mean((1, 2)), pictures.std((1, 2)), pictures[:, 0, 0]):
+        assert abs(features._area(statistic, upright) - 0.5) < 0.04
+
+
+def test_precision_recall_asks_for_scikit_learns():
+    def answer(alarm, fraud):
+        return precision_score(fraud, alarm), recall_score(fraud, alarm)
+
+    assert labkit.exercise("features.precision_recall").check(answer).state == "right"
+
+
+def test_any_threshold_of_least_cost_is_right():
+    check = labkit.exercise("features.threshold").check
+    assert check(lambda *_: 0.03).state == check(lambda *_: 0.05).state == "right"
+    assert check(lambda *_: 0.051).state == "wrong"

@@ -1,4 +1,4 @@
-"""Wrong answers to the exercises of notebooks 03 to 06: a part of the message that each must get, and the answer."""
+"""Wrong answers to the exercises of notebooks 01 and 03 to 06: a part of the message that each must get, and the answer."""
 
 import math
 from types import SimpleNamespace
@@ -123,6 +123,36 @@ def sizes(one):
         for k, s, p in layers:
             n = one(n, k, s, p)
         return n
+
+    return answer
+
+
+def turned(dx, dy, bins, whole=180, weights=None, angle=None, scale=1.0):
+    """A histogram of directions, wrong in what is given."""
+    degrees = np.degrees(np.arctan2(dy, dx)) if angle is None else angle(dx, dy)
+    sizes = np.hypot(dx, dy) if weights is None else weights(dx, dy)
+    return scale * np.histogram(degrees % whole, bins, (0, whole), weights=sizes)[0]
+
+
+def cheapest(cost):
+    """The threshold, of all scores, where cost(score, fraud, amount, alarm_cost, alarm) is least."""
+
+    def answer(score, fraud, amount, alarm_cost):
+        return min(score, key=lambda t: cost(score, fraud, amount, alarm_cost, score >= t))
+
+    return answer
+
+
+def f1(score, fraud, amount, alarm_cost, alarm):
+    return -2 * (alarm & fraud).sum() / (alarm.sum() + fraud.sum())
+
+
+def shares(of_alarms, of_frauds):
+    """Precision and recall from how many are (both, false alarms, missed, neither) of eleven payments."""
+
+    def answer(alarm, fraud):
+        n = [int(each.sum()) for each in (alarm & fraud, alarm & ~fraud, ~alarm & fraud, ~alarm & ~fraud)]
+        return of_alarms(*n), of_frauds(*n)
 
     return answer
 
@@ -330,5 +360,55 @@ WRONG = {
         "after the division": sizes(lambda n, k, s, p: (n + 2 * p - k + 1) // s),
         "the first layer's output": lambda n, layers: sizes(lambda n, k, s, p: (n + 2 * p - k) // s + 1)(n, layers[:1]),
         "should be 6; received 99": lambda n, layers: 99,
+    },
+    "features.orientations": {
+        "Weight each by the size": lambda dx, dy, b: turned(dx, dy, b, weights=lambda dx, dy: np.ones_like(dx)),
+        "directions over 360": lambda dx, dy, b: turned(dx, dy, b, whole=360),
+        "the other way round": lambda dx, dy, b: turned(dy, dx, b),
+        "direction of the edge": lambda dx, dy, b: turned(-dy, dx, b),
+        "in radians": lambda dx, dy, b: turned(dx, dy, b, angle=lambda dx, dy: np.arctan2(dy, dx) % np.pi),
+        "Do not normalise": lambda dx, dy, b: turned(dx, dy, b, scale=1 / np.hypot(dx, dy).sum()),
+        "The size is a root": lambda dx, dy, b: turned(dx, dy, b, weights=lambda dx, dy: dx**2 + dy**2),
+        "nearest border": lambda dx, dy, b: turned(
+            dx, dy, b, angle=lambda dx, dy: np.degrees(np.arctan2(dy, dx)) + 90 / b
+        ),
+        "should have the shape (3,)": lambda dx, dy, b: turned(dx, dy, 2 * b),
+        "should be [4 , 2.5, 6.5]": lambda dx, dy, b: [1.0, 2.0, 3.0],
+    },
+    "features.stripes": {
+        "brightness, which": lambda x: x.mean((1, 2)),
+        "contrast, which": lambda x: x.std((1, 2)),
+        "brightest pixel": lambda x: x.max((1, 2)),
+        "cancel out": lambda x: np.diff(x, axis=2).mean((1, 2)),
+        "grows with the contrast too": lambda x: np.abs(np.diff(x, axis=1)).mean((1, 2)),
+        "In which direction": lambda x: x[:, 3, 4],
+        "received the shape (120, 12)": lambda x: np.abs(np.diff(x, axis=2)).mean(2),
+        "not finite": lambda x: x[:, 0, 0] * np.nan,
+    },
+    "features.precision_recall": {
+        "the other way round": shares(lambda a, b, c, d: a / (a + c), lambda a, b, c, d: a / (a + b)),
+        "percentages": shares(lambda a, b, c, d: 100 * a / (a + b), lambda a, b, c, d: 100 * a / (a + c)),
+        "counts the frauds found": shares(lambda a, b, c, d: a, lambda a, b, c, d: a),
+        "Precision: 0.636 is the accuracy": shares(lambda a, b, c, d: (a + d) / 11, lambda a, b, c, d: a / (a + c)),
+        "Divide by the alarms.": shares(lambda a, b, c, d: a / 11, lambda a, b, c, d: a / (a + c)),
+        "share of right ones": shares(lambda a, b, c, d: b / (a + b), lambda a, b, c, d: a / (a + c)),
+        "Recall: 0.636 is the accuracy": shares(lambda a, b, c, d: a / (a + b), lambda a, b, c, d: (a + d) / 11),
+        "Divide by the frauds.": shares(lambda a, b, c, d: a / (a + b), lambda a, b, c, d: a / 11),
+        "share of missed": shares(lambda a, b, c, d: a / (a + b), lambda a, b, c, d: c / (a + c)),
+        "of genuine payments": shares(lambda a, b, c, d: a / (a + b), lambda a, b, c, d: b / (b + d)),
+        "so 0.667 is right; received 0.5": shares(lambda a, b, c, d: a / (a + b), lambda a, b, c, d: 0.5),
+        "received int64": lambda alarm, fraud: (alarm & fraud).sum(),
+    },
+    "features.threshold": {
+        "One half": lambda *_: 0.5,
+        "fewest errors": cheapest(lambda s, f, a, c, alarm: (alarm != f).sum()),
+        "F1": cheapest(f1),
+        "at any price": cheapest(lambda s, f, a, c, alarm: (alarm & ~f).sum()),
+        "at everything": lambda score, *_: score[0],
+        "not the amount of its payment": cheapest(lambda s, f, a, c, alarm: a[alarm != f].sum()),
+        "is the least cost. Asked": lambda *_: 80.0,
+        "Try each score": lambda *_: 0.28,
+        "received NaN": lambda *_: math.nan,
+        "one number": lambda score, *_: score,
     },
 }
