@@ -87,7 +87,7 @@ _CANCEL = "Steps up and steps down cancel out. Take their size, np.abs, before t
 
 
 def stripes(n: int = 120, side: int = 12, seed: int = 0) -> tuple[Any, Any]:
-    """Pictures (n, side, side) from 0 to 1 with stripes, and whether the strong ones are upright (n,): half of them are.
+    """Pictures (n, side, side) from 0 to 1 with stripes, and whether the strong ones are upright (n,), half of all.
 
     Weak stripes cross them. Both classes have the same brightness, contrast, width of stripes and noise, picture by
     picture at random.
