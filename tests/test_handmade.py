@@ -87,6 +87,33 @@ def test_edges_are_sobels_size_by_field(pictures):
     assert features.shape == (6, 11)
 
 
+def test_describe_joins_them(pictures):
+    features, names = handmade.describe(pictures)
+    parts = [handmade.hog(pictures), handmade.colours(pictures), handmade.edges(pictures)]
+    np.testing.assert_array_equal(features, np.concatenate([values for values, _ in parts], axis=1))
+    assert names == parts[0][1] + parts[1][1] + parts[2][1]
+    grey, grey_names = handmade.describe(digits().inputs[:2], cell=2)
+    assert grey.shape == (2, len(grey_names)) == (2, 9 * 4 * 9 + 18)
+
+
+def test_edge_filters_answer_most_to_an_edge_of_their_direction():
+    filters = handmade.edge_filters(turns=6)
+    np.testing.assert_allclose((filters**2).sum((1, 2)), 1, atol=1e-6)
+    answers = [[(f * ramp(degrees, 5)[0, 0]).sum() for f in filters] for degrees in range(0, 180, 30)]
+    assert np.argmax(answers, axis=1).tolist() == list(range(6))
+    np.testing.assert_allclose(handmade.edge_filters(2, 3)[1], handmade.edge_filters(2, 3)[0].T, atol=1e-7)
+
+
+def test_edge_share_of_edges_of_others_and_of_chance():
+    np.testing.assert_allclose(handmade.edge_share(7 * handmade.edge_filters(turns=7)), 1, atol=1e-5)
+    plain, spot = np.ones((5, 5)), np.outer([0, 1, 2, 1, 0], [0, 1, 2, 1, 0])
+    np.testing.assert_allclose(handmade.edge_share([plain, spot, 0 * plain]), 0, atol=1e-6)
+    chance = np.random.default_rng(0).normal(size=(4000, 3, 5, 5))
+    assert handmade.edge_share(chance).mean() == pytest.approx(2 / 25, abs=0.005)
+    half = handmade.edge_filters(1)[0] + (plain / 5).astype(np.float32)
+    assert handmade.edge_share(half[None])[0] == pytest.approx(0.5, abs=1e-5)
+
+
 def test_takes_tensors_and_leaves_them(pictures):
     x = torch.from_numpy(pictures.copy())
     for features in (handmade.hog, handmade.colours, handmade.edges):
@@ -106,6 +133,8 @@ def test_takes_tensors_and_leaves_them(pictures):
         (lambda x: handmade.colours(x[:, :1]), DataError, "red, green and blue"),
         (lambda x: handmade.colours(x, hues=0), SettingError, "received hues=0"),
         (lambda x: handmade.edges(x, grid=41), SettingError, "1 to 40 fields"),
+        (lambda x: handmade.edge_filters(side=4), SettingError, "odd side"),
+        (lambda x: handmade.edge_share(x[0, 0]), DataError, r"square filters .* received \(40, 40\)"),
     ],
 )
 def test_what_cannot_be_used_is_refused(pictures, call, error, message):

@@ -107,6 +107,46 @@ def edge_picture(pictures: Any) -> Array:
     return np.stack([sobel(picture) for picture in _pictures(pictures).mean(1)]).astype(np.float32)
 
 
+def describe(pictures: Any, cell: int = 8) -> Features:
+    """`hog`, `colours` (where the pictures have any) and `edges` of each picture, joined."""
+    x = _pictures(pictures)
+    parts = [hog(x, cell), *([colours(x)] if x.shape[1] == 3 else []), edges(x)]
+    names = tuple(name for _, of_part in parts for name in of_part)
+    return np.concatenate([values for values, _ in parts], axis=1), names
+
+
+def edge_filters(turns: int = 8, side: int = 5) -> Array:
+    """(turns, side, side): filters that answer to edges, turned from 0 up to 180 degrees, each of length 1.
+
+    Slopes of a Gaussian of width side / 5 (Canny 1986, section 4), of which Sobel's 3 x 3 filter is a small one. Filter
+    i answers most where the picture grows in the direction i * 180 / turns degrees, the y axis pointing down.
+    """
+    if turns < 1 or side < 3 or side % 2 == 0:
+        raise SettingError(f"Expected at least one turn and an odd side of at least 3; received {turns!r}, {side!r}.")
+    y, x = np.mgrid[:side, :side] - side // 2
+    angle = (np.arange(turns) * np.pi / turns)[:, None, None]
+    slopes = (x * np.cos(angle) + y * np.sin(angle)) * np.exp(-(x**2 + y**2) / (2 * (side / 5) ** 2))
+    return (slopes / np.linalg.norm(slopes, axis=(1, 2), keepdims=True)).astype(np.float32)
+
+
+def edge_share(filters: Any) -> Array:
+    """(n,): how much of each filter is an edge filter: the share of its squares that some turned edge filter explains.
+
+    filters  (n, side, side), or (n, channels, side, side), whose channels are averaged. 0 to 1; of random filters it is
+    2 / side² on average, since every turned edge filter is a mixture of two: one across, one down.
+    """
+    given = np.asarray(filters, np.float32)
+    grey = given.mean(1) if given.ndim == 4 else given
+    if grey.ndim != 3 or grey.shape[1] != grey.shape[2]:
+        raise DataError(
+            f"Expected square filters (n, side, side) or (n, channels, side, side); received {given.shape}."
+        )
+    flat = grey.reshape(len(grey), -1)
+    pair = edge_filters(2, grey.shape[1]).reshape(2, -1)
+    squares = (flat**2).sum(1)
+    return np.divide(((flat @ pair.T) ** 2).sum(1), squares, out=np.zeros_like(squares), where=squares > 0)
+
+
 def _pictures(pictures: Any) -> Array:
     x = np.asarray(pictures, np.float32)
     if x.ndim != 4 or x.shape[1] not in (1, 3) or not x.size:

@@ -1,6 +1,6 @@
 """Training as something to look at: a trainer, its recorded history, and a player that drives it."""
 
-from labkit.train import descent, landscape, probes
+from labkit.train import descent, fit, landscape, probes
 from labkit.train.curvature import sharpness, stability_limit
 from labkit.train.ensemble import Ensemble
 from labkit.train.flow import GradientFlow
@@ -22,6 +22,7 @@ __all__ = [
     "crossing",
     "descent",
     "diagnose",
+    "fit",
     "landscape",
     "learning_curve",
     "probes",

@@ -1,14 +1,13 @@
 """Accuracy against the number of examples, and where one method overtakes another."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from labkit.errors import DataError, SettingError
-
-Fit = Callable[[Any, int], Callable[[Any], Any]]
+from labkit.train.fit import Fit
 
 
 def learning_curve(
@@ -16,7 +15,8 @@ def learning_curve(
 ) -> NDArray[np.float64]:
     """The accuracy on `test` of what `fit` learns from few and from many examples: (sizes, seeds), 0 to 1.
 
-    fit         fit(part, seed) learns from a Dataset and gives predict(inputs) -> (n,) class numbers.
+    fit         fit(part, seed) learns from a Dataset and gives probabilities(inputs) -> (n, classes), as those of
+                `labkit.train.fit` do.
     train, test labkit Datasets with classes as targets.
     sizes       numbers of examples, at most as many as `train` has.
 
@@ -32,13 +32,13 @@ def learning_curve(
     for column, seed in enumerate(seeds):
         order = np.random.default_rng(seed).permutation(len(train))
         for row, size in enumerate(sizes):
-            predicted = np.asarray(fit(train.subset(order[:size]), seed)(test.inputs))
-            if predicted.shape != target.shape:
+            outputs = np.asarray(fit(train.subset(order[:size]), seed)(test.inputs))
+            if outputs.ndim != 2 or len(outputs) != len(target):
                 raise SettingError(
-                    f"Expected predict(inputs) to give a class for each of {len(target)} inputs, received "
-                    f"{predicted.shape}."
+                    f"Expected probabilities(inputs) to give a row of classes for each of {len(target)} inputs, "
+                    f"received {outputs.shape}."
                 )
-            scores[row, column] = (predicted == target).mean()
+            scores[row, column] = (outputs.argmax(1) == target).mean()
     return scores
 
 
