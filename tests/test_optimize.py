@@ -14,6 +14,7 @@ from labkit.features import outputs, pictures
 from labkit.features.optimized import likeness
 from labkit.features.running import borrowed, find_layer
 from labkit.models import MLP, LeNet, TinyVGG
+from labkit.train import Trainer
 
 
 def draw(*shape, seed=0):
@@ -132,7 +133,7 @@ def test_total_variation():
 def test_fourier_coefficients_are_numpys(size):
     coefficients = draw(2, 3, size, size // 2 + 1, 2)
     vertical, horizontal = np.meshgrid(np.fft.fftfreq(size), np.fft.rfftfreq(size), indexing="ij")
-    scale = 1 / np.maximum(np.sqrt(vertical**2 + horizontal**2), 1 / size) / 4
+    scale = 1 / np.maximum(np.sqrt(vertical**2 + horizontal**2), 1 / size) / 2
     numbers = coefficients.double().numpy()
     expected = np.fft.irfft2((numbers[..., 0] + 1j * numbers[..., 1]) * scale, s=(size, size), norm="ortho")
     np.testing.assert_allclose(pictures.decoded(coefficients, size).numpy(), expected, atol=1e-5)
@@ -416,3 +417,28 @@ def test_on_a_gpu():
     torch.testing.assert_close(
         images.cpu(), features.optimize(model.cpu(), "relu2_1", [0, 1], size=16, steps=8), atol=1e-2, rtol=0
     )
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_probe_leaves_no_trace(channels):
+    """With it the training takes the same course, and shows how the pictures follow what is learned."""
+    generator = torch.Generator().manual_seed(0)
+    ds = data.Dataset(torch.rand(40, channels, 16, 16, generator=generator), np.arange(40) % 4)
+
+    def trainer():
+        return Trainer(small(inputs=(channels, 16, 16)), ds, batch_size=8, device="cpu", precision="float32", seed=0)
+
+    probe = features.probes.optimized("relu2_2", [0, 1], size=16, steps=4)
+    watched, alone = trainer(), trainer()
+    frames = []
+    for _ in range(3):
+        frames.append(probe(watched)["images"])
+        assert watched.step() == alone.step()
+    for mine, other in zip(watched.model.parameters(), alone.model.parameters(), strict=True):
+        assert torch.equal(mine, other)
+    assert frames[0].dtype == np.uint8 and frames[0].shape == ((2, 16, 16) if channels == 1 else (2, 16, 16, 3))
+    expected = features.optimize(small(inputs=(channels, 16, 16)), "relu2_2", [0, 1], size=16, steps=4)
+    np.testing.assert_allclose(
+        frames[0].reshape(2, 16, 16, channels) / 255, expected.permute(0, 2, 3, 1).numpy(), atol=1e-2
+    )
+    assert (frames[0] != frames[2]).any()

@@ -97,6 +97,16 @@ FIGURES = {
         Figure("landscape_mlp", "41 x 41 losses of an MLP on 500 points", 0.15, "s", "landscape:mlp"),
         Figure("landscape_cnn", "21 x 21 losses of a small CNN on 256 pictures", 2.5, "s", "landscape:cnn"),
         Figure("gradient_flow", "time with the flow probe over without, 20 layers", 1.1, "x", "flow:gradient_flow"),
+        Figure("optimize", "16 preferred pictures over a plain loop's time", 0.6, "x", "optimize:over_plain"),
+        Figure("optimize_seconds", "the same by the clock", 3, "s", "optimize:by_the_clock"),
+        Figure(
+            "optimize_activation",
+            "channels excited at least as much as by the plain loop",
+            16,
+            "of 16",
+            "optimize:excited_channels",
+            at_least=True,
+        ),
         Figure("memory", "the kernel's memory after notebook 00", 700, "MB", "browser:memory"),
     )
 }

@@ -147,6 +147,7 @@ class Ascent:
         self._parameters = torch.stack(starts).to(like.device).requires_grad_()
         self._adam = torch.optim.Adam([self._parameters], lr=LEARNING_RATE)
         self._twins = [[j for j, other in enumerate(streams) if other == stream] for stream in dict.fromkeys(streams)]
+        self._scale: Tensor | None = None
         self._weights: Tensor | None = None
         self._centred = torch.tensor([objective.centre for objective in sought], device=like.device)
 
@@ -177,7 +178,12 @@ class Ascent:
         cost = -(seen * gradient.to(seen.dtype)).sum()
         if recipe.variation:
             cost = cost + recipe.variation * total_variation(images).sum()
-        (self._parameters.grad,) = torch.autograd.grad(cost, self._parameters)
+        (slope,) = torch.autograd.grad(cost, self._parameters)
+        if self._scale is None:
+            # Adam does not see gradients far below 1e-8, as an untrained deep net may have: the first one counts as 1.
+            largest = slope.abs().amax(tuple(range(1, slope.ndim)), keepdim=True)
+            self._scale = torch.where(largest > 0, largest, 1)
+        self._parameters.grad = slope / self._scale
         self._adam.step()
         self.step += 1
 

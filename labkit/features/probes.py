@@ -11,11 +11,29 @@ from labkit.errors import DataError
 from labkit.features.dissection import TOP, dissect
 from labkit.features.embedding import EXAMPLES
 from labkit.features.embedding import embedding as embed
+from labkit.features.objectives import Objective
+from labkit.features.optimized import optimize
 from labkit.features.patches import top_patches as rank
 from labkit.features.reading import device_of, input_of, layer_names
 from labkit.features.similarity import BATCH, compared, grams
 
 Probe = Callable[[Any], dict[str, np.ndarray]]
+
+
+def optimized(
+    layer: str, units: Sequence[int | Objective], size: int = 32, steps: int = 64, seed: int = 0, **options: Any
+) -> Probe:
+    """The units' preferred pictures, "images" (units, H, W) or (units, H, W, 3) uint8; `labkit.features.optimize`.
+
+    They start from the same noise every time, so that what changes from frame to frame is what the model has learned.
+    """
+
+    def probe(trainer: Any) -> dict[str, np.ndarray]:
+        images = optimize(trainer.model, layer, units, size, steps, seed, **options)
+        pixels = (images.cpu() * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+        return {"images": pixels[..., 0] if pixels.shape[3] == 1 else pixels}
+
+    return probe
 
 
 def top_patches(ds: Any, layers: str | Sequence[str], units: Sequence[int] | None = None, k: int = 9) -> Probe:

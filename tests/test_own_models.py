@@ -1,0 +1,139 @@
+"""Published architectures with random weights, as transformers has them: what people bring to the lab.
+
+They return dicts of outputs rather than tensors. A backbone of torchvision or timm returns plain tensors.
+"""
+
+import copy
+
+import pytest
+import torch
+import transformers
+from torch import nn
+
+from labkit import data, features
+from labkit.activations import capture, layers
+
+SIZE = 32
+
+
+def resnet():
+    config = transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic")
+    return transformers.ResNetForImageClassification(config)
+
+
+def vit():
+    config = transformers.ViTConfig(
+        image_size=SIZE, patch_size=8, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24
+    )
+    return transformers.ViTForImageClassification(config)
+
+
+def mobilenet():
+    config = transformers.MobileNetV2Config(image_size=SIZE, depth_multiplier=0.35)
+    return transformers.MobileNetV2ForImageClassification(config)
+
+
+def convnext():
+    config = transformers.ConvNextV2Config(image_size=SIZE, hidden_sizes=[8, 12, 16, 20], depths=[1, 1, 1, 1])
+    return transformers.ConvNextV2ForImageClassification(config)
+
+
+class Plain(nn.Module):
+    """As torchvision and timm have them: a tensor is returned, and one ReLU in place is called several times."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(3, 8, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(8)
+        self.conv2, self.bn2 = nn.Conv2d(8, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8)
+        self.relu, self.pool, self.fc = nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Linear(8, 2)
+
+    def forward(self, x):
+        x = self.relu(self.bn1(self.conv1(x)))
+        x = self.relu(self.bn2(self.conv2(x)) + x)
+        return self.fc(self.pool(x).flatten(1))
+
+
+# A layer in the middle with its number of channels, and the output layer.
+MODELS = {
+    "resnet": (resnet, "resnet.encoder.stages.1.layers.0", 16, "classifier.1"),
+    "vit": (vit, "vit.encoder.layer.1.intermediate", 24, "classifier"),
+    "mobilenet": (mobilenet, "mobilenet_v2.layer.3", 16, "classifier"),
+    "convnext": (convnext, "convnextv2.encoder.stages.1.layers.0.act", 48, "classifier"),
+    "plain": (Plain, "relu:2", 8, "fc"),
+}
+
+
+@pytest.fixture(params=MODELS.values(), ids=MODELS)
+def brought(request):
+    make, *rest = request.param
+    torch.manual_seed(0)
+    return make(), *rest
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    return data.objects(n=24, size=SIZE, seed=0)
+
+
+def test_layers_are_found_by_running(brought, pictures):
+    model, _, _, output = brought
+    before = copy.deepcopy(model.state_dict())
+    x = pictures.inputs[:2]
+    captured = capture(model, x, gradients=True, target=torch.tensor([0, 1]))
+    assert [row.name for row in layers(model, x)] == list(captured)
+    assert captured[output].shape == (2, 2)
+    logits = captured.output if isinstance(captured.output, torch.Tensor) else captured.output.logits
+    torch.testing.assert_close(captured[output], logits)
+    torch.testing.assert_close(captured.loss, nn.functional.cross_entropy(logits, torch.tensor([0, 1])))
+    model.zero_grad()
+    result = copy.deepcopy(model)(x)  # in training mode, as it was when it was captured
+    loss = nn.functional.cross_entropy(
+        result if isinstance(result, torch.Tensor) else result.logits, torch.tensor([0, 1])
+    )
+    torch.testing.assert_close(captured.loss, loss.detach())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_units_and_classes_have_preferred_pictures(brought):
+    model, layer, channels, output = brought
+    model.train()
+    units = [0, channels - 1, features.neuron(1), features.direction(torch.ones(channels))]
+    start, *_, last = features.optimizing(model, layer, units, size=SIZE, steps=24)
+    assert last.images.shape == (4, 3, SIZE, SIZE)
+    assert (last.activations > start.activations).all()
+    start, *_, classes = features.optimizing(model, output, [0, 1], size=SIZE, steps=24)
+    assert (classes.activations > start.activations).all()
+    *_, whole = features.optimizing(model, "model", [0, 1], size=SIZE, steps=24)  # its logits are found in the dict
+    torch.testing.assert_close(whole.images, classes.images, atol=1e-3, rtol=0)
+    assert all(module.training for module in model.modules())
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_preferred_pictures_are_the_outputs_own(brought):
+    """The score is the very value that the model itself gives in evaluation mode."""
+    model, layer, channels, _ = brought
+    model.eval()
+    *_, last = features.optimizing(model, layer, [2], size=SIZE, steps=4)
+    name = next(name for name in capture(model, last.images, [layer.split(":")[0]]) if name.startswith(layer))
+    values = capture(model, last.images, [layer.split(":")[0]])[name][0]
+    if values.ndim == 2:  # tokens, the class token first
+        expected = values[1:, 2].mean()
+    else:
+        expected = (values[2] if values.shape[0] == channels else values[..., 2]).mean()
+    torch.testing.assert_close(last.activations[0], expected)
+
+
+def test_top_patches_dissection_and_similarity(brought, pictures):
+    model, layer, channels, output = brought
+    model.eval()
+    found = features.top_patches(model, [layer, output], None, pictures, k=3)
+    assert found.most[layer].examples.shape == (channels, 3) and found.most[output].examples.shape == (2, 3)
+    with torch.no_grad():
+        result = model(pictures.inputs)
+    logits = result if isinstance(result, torch.Tensor) else result.logits
+    best = logits.topk(3, dim=0)
+    torch.testing.assert_close(torch.as_tensor(found.most[output].activations), best.values.T, atol=1e-4, rtol=1e-4)
+    table = features.dissect(model, [layer], pictures)
+    assert table.iou[layer].shape == (channels, len(pictures.masks) - 1)  # all but "object"
+    alike = features.similarity(model, [layer, output], pictures)
+    assert alike.cka.shape == (2, 2) and alike.cka.diagonal() == pytest.approx(1, abs=1e-3)
