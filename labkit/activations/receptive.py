@@ -19,7 +19,8 @@ Place = tuple[int, ...]
 Read = Callable[[Any, nn.Module, str], Tensor]
 
 AT_ONCE = 16  # pictures in a pass
-LARGEST = 4  # how many times as long a picture is made to find where a field ends that is larger than the picture
+# To find where a field ends that is larger than the picture, it is made twice as long, a small one up to this length.
+LONGEST = 128
 # Normalisations that mix all places of a channel: not counted, as is usual for receptive fields.
 MIXING = (nn.GroupNorm, nn.modules.instancenorm._InstanceNorm)
 
@@ -110,15 +111,12 @@ def receptive_fields(model: nn.Module, x: Tensor, layers: Sequence[str], read: R
     twin = copy.deepcopy(model).cpu().double().eval()
     base = x[:1].detach().cpu().double()
     with torch.no_grad(), random_numbers_given_back([base]), _unmixed(twin):
-        seen = [_seen(twin, base, names, side, read) for side in (0, 1)]
-        fields = {}
-        for name in names:
-            ends = [_ends(seen[side][name]) for side in (0, 1)]
-            if ends[0].ndim == 3:  # rows and columns
-                for side in (0, 1):
-                    ends[side] = _beyond(twin, base, name, side, ends[side], read)
-            fields[name] = np.stack([ends[0][..., 0], ends[1][..., 0], ends[0][..., 1], ends[1][..., 1]], axis=-1)
-    return fields
+        ends = [_beyond(twin, base, side, _seen(twin, base, names, side, read), read) for side in (0, 1)]
+    rows, columns = ends
+    return {
+        name: np.stack([rows[name][..., 0], columns[name][..., 0], rows[name][..., 1], columns[name][..., 1]], axis=-1)
+        for name in names
+    }
 
 
 def _seen(twin: nn.Module, base: Tensor, names: list[str], side: int, read: Read) -> dict[str, np.ndarray]:
@@ -142,33 +140,48 @@ def _ends(seen: np.ndarray) -> np.ndarray:
     return np.where(count[..., None] > 0, ends, 0)
 
 
-def _beyond(twin: nn.Module, base: Tensor, name: str, side: int, ends: np.ndarray, read: Read) -> np.ndarray:
-    """Ends of fields over the edge: where they would be, by the steps between the fields that lie within.
+def _beyond(twin: nn.Module, base: Tensor, side: int, seen: dict[str, np.ndarray], read: Read) -> dict[str, np.ndarray]:
+    """{layer: (*places, 2) ends of fields}; over the edge as far as the steps between the fields that lie within say.
 
-    If too few do, in a longer picture that begins with this one. Without regular steps the ends stay as they are.
+    If too few do, longer pictures are tried, which begin with this one. Without regular steps the ends stay as seen.
     """
-    length, places = base.shape[2 + side], ends.shape[side]
-    line = np.unique(ends, axis=1 - side)
-    if line.shape[1 - side] != 1:  # other rows are seen in another column: no grid
-        return ends
-    line = seen = line.squeeze(1 - side)
-    times = 1
-    while (found := _straight(line, length * times, last=times == LARGEST)) is None and times < LARGEST:
+    ends = {name: _ends(values) for name, values in seen.items()}
+    length = base.shape[2 + side]
+    lines = {}
+    for name, values in ends.items():
+        line = np.unique(values, axis=1 - side) if values.ndim == 3 else values
+        if values.ndim == 3 and line.shape[1 - side] == 1:  # rows and columns, and in each column the same rows
+            lines[name] = line.squeeze(1 - side)
+    result = {name: values[..., :2] for name, values in ends.items()}
+    waiting, times = lines, 1
+    while waiting:
+        last = 2 * times * length > max(2 * length, LONGEST)
+        found = {name: _straight(line, length * times, last) for name, line in waiting.items()}
+        for name, rule in found.items():
+            if rule is not None:
+                result[name] = _along(rule, result[name], lines[name], length, side)
+        waiting = {name: line for name, line in waiting.items() if found[name] is None}
+        if last or not waiting:
+            break
         times *= 2
         longer = torch.cat([base] * times, dim=2 + side)
         try:
-            line = _ends(_seen(twin, longer, [name], side, read)[name]).take(0, axis=1 - side)
+            again = _seen(twin, longer, list(waiting), side, read)
         except (RuntimeError, ValueError, AssertionError):  # a model that takes pictures of one size only
             break
-    if found is None:
-        return ends
-    first, size, step = found
-    start = first + step * np.arange(places)
+        waiting = {name: _ends(values).take(0, axis=1 - side) for name, values in again.items()}
+    return result
+
+
+def _along(rule: tuple[int, int, int], ends: np.ndarray, line: np.ndarray, length: int, side: int) -> np.ndarray:
+    """Ends by a rule, (start at place 0, size, step); as they were if it does not hold for a field that lies within."""
+    first, size, step = rule
+    start = first + step * np.arange(len(line))
     straight = np.stack([start, start + size], axis=-1)
     within = (start >= 0) & (start + size <= length)
-    if not np.array_equal(straight[within], seen[within, :2]):
+    if not np.array_equal(straight[within], line[within, :2]):
         return ends
-    return np.broadcast_to(np.expand_dims(straight, 1 - side), (*ends.shape[:-1], 2))
+    return np.broadcast_to(np.expand_dims(straight, 1 - side), ends.shape)
 
 
 def _straight(ends: np.ndarray, length: int, last: bool) -> tuple[int, int, int] | None:
