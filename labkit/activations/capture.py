@@ -1,6 +1,7 @@
 """The values between the layers of any module, and the gradients of a loss with respect to them."""
 
 import copy
+import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -70,12 +71,15 @@ def capture(
         raise SettingError("Expected a target with gradients=True: gradients are those of a loss.")
     if not isinstance(target, Tensor | None):
         raise DataError(f"Expected the target as a tensor, received {type(target).__name__}.")
+    if torch.is_inference_mode_enabled():
+        with torch.inference_mode(False):
+            return capture(model, x, layers, gradients, target, loss, inputs)
     modules = dict(model.named_modules())
     chosen = (_leaves(modules) or {"model": model}) if layers is None else choose_layers(model, layers)
     given = _check_inputs(x)
     parameters, buffers = _held(modules)
     tensors = (*parameters.values(), *buffers.values(), *given)
-    with torch.inference_mode(False), torch.set_grad_enabled(gradients), random_numbers_given_back(tensors):
+    with torch.set_grad_enabled(gradients), random_numbers_given_back(tensors):
         recording = _Recording(given, gradients, inputs, alone=isinstance(x, Tensor))
         with recording.hooks(chosen):
             output = _run(model, buffers, recording.args)
@@ -108,19 +112,22 @@ def _leaves(modules: dict[str, nn.Module]) -> dict[str, nn.Module]:
 
 def _held(modules: dict[str, nn.Module]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """(parameters, buffers) of these modules by name, each once, without another two walks through the model."""
-    parameters: dict[Tensor, str] = {}
-    buffers: dict[Tensor, str] = {}
+    parameters: dict[str, Tensor] = {}
+    buffers: dict[str, Tensor] = {}
+    seen: set[int] = set()
     for prefix, module in modules.items():
-        for names, own in ((parameters, module._parameters), (buffers, module._buffers)):
+        for found, own in ((parameters, module._parameters), (buffers, module._buffers)):
             for name, tensor in own.items():
-                if tensor is not None:
-                    names.setdefault(tensor, f"{prefix}.{name}" if prefix else name)
-    return {name: value for value, name in parameters.items()}, {name: value for value, name in buffers.items()}
+                if tensor is not None and id(tensor) not in seen:
+                    seen.add(id(tensor))
+                    found[f"{prefix}.{name}" if prefix else name] = tensor
+    return parameters, buffers
 
 
 def _is_leaf(module: nn.Module) -> bool:
     """A module that computes by itself: what MultiheadAttention and weight normalisation hold is not called."""
-    return next(module.children(), None) is None or isinstance(module, nn.MultiheadAttention) or is_parametrized(module)
+    children = any(child is not None for child in module._modules.values())
+    return not children or isinstance(module, nn.MultiheadAttention) or is_parametrized(module)
 
 
 def _check_inputs(x: Inputs) -> tuple[Tensor, ...]:
@@ -150,14 +157,30 @@ def _shapes(values: Sequence[Tensor]) -> str:
 @contextmanager
 def random_numbers_given_back(tensors: Iterable[Tensor]) -> Iterator[None]:
     """torch's generators, of the CPU and of the devices of these tensors, as they were."""
-    devices = {torch.device("cpu"), *(value.device for value in tensors)}
-    generators = [generator_of(device) for device in devices]
+    others = {value.device for value in tensors if value.device.type != "cpu"}
+    generators = [torch.default_generator, *map(generator_of, others)]
     before = [generator.get_state() for generator in generators]
     try:
         yield
     finally:
         for generator, state in zip(generators, before, strict=True):
             generator.set_state(state)
+
+
+_THREAD = threading.local()
+
+
+@contextmanager
+def generators_left_alone() -> Iterator[None]:
+    """In this thread `random_numbers_given_back` does nothing for as long as the block lasts.
+
+    For models that draw nothing, run beside a thread that draws: giving back would take its draws back as well.
+    """
+    _THREAD.draws_nothing = True
+    try:
+        yield
+    finally:
+        _THREAD.draws_nothing = False
 
 
 def generator_of(device: torch.device) -> torch.Generator:
@@ -189,7 +212,7 @@ class _Recording:
         """A copy of an input that the model may write into, hanging on a leaf for its gradient."""
         name = "x" if self._alone else f"x[{place}]"
         leaf = value.detach().clone()
-        self._x[name] = leaf.detach()
+        self._x[name] = leaf
         if self._gradients and _differentiable(leaf):
             leaf.requires_grad_()
             self._edges[name] = leaf
@@ -199,16 +222,20 @@ class _Recording:
 
     @contextmanager
     def hooks(self, chosen: dict[str, nn.Module]) -> Iterator[None]:
-        handles = []
+        handles, hooked = [], []
         try:
             for name, module in chosen.items():
                 if self._inputs:
                     handles.append(module.register_forward_pre_hook(self._before, with_kwargs=True))
-                handles.append(module.register_forward_hook(self._after(name)))
+                # Put there by hand: the handles of register_forward_hook would take a twentieth of a small CNN's pass.
+                hooked.append((module._forward_hooks, key := object()))
+                module._forward_hooks[key] = self._after(name)
             yield
         finally:
             for handle in handles:
                 handle.remove()
+            for hooks, key in hooked:
+                hooks.pop(key, None)
 
     def _before(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         given = [value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
@@ -260,12 +287,12 @@ class _Recording:
     def _value(self, given: Tensor, source: str | None) -> Tensor:
         if source is None:
             return given.detach().clone()
-        return self._x[source] if source in self._x else self.capture[source]
+        return self._x[source].detach() if source in self._x else self.capture[source]
 
     def finish(self, parameters: dict[str, nn.Parameter], output: Any, loss: Tensor | None) -> Capture:
         result = self.capture
         result.output = _replace(output, lambda value, _: value.detach())
-        result.output_source = self.source_of(output) if isinstance(output, Tensor) else None
+        result.output_source = self.source_of(output) if self._inputs and isinstance(output, Tensor) else None
         result.loss = None if loss is None else loss.detach()
         if self._gradients and loss is not None and loss.requires_grad:
             self._differentiate(parameters, loss)
