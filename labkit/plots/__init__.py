@@ -2,7 +2,7 @@
 
 from labkit.plots.backprop import backprop, backprop_tensors
 from labkit.plots.by_layer import by_layer
-from labkit.plots.convolution import convolution
+from labkit.plots.convolution import convolution, filtered, matrix
 from labkit.plots.descent import descent
 from labkit.plots.dissection import detectors, dissection
 from labkit.plots.drawing import drawing
@@ -33,6 +33,7 @@ __all__ = [
     "drawing",
     "embedding",
     "ensemble",
+    "filtered",
     "filters",
     "flow",
     "handmade",
@@ -42,6 +43,7 @@ __all__ = [
     "landscape_surface",
     "layers",
     "learning_curves",
+    "matrix",
     "network_maps",
     "patches",
     "pictures",

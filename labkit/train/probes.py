@@ -65,3 +65,12 @@ def parameters() -> Probe:
         return {"weights": flatten(trainer.model).float().cpu().numpy()}
 
     return probe
+
+
+def state() -> Probe:
+    """Every parameter and buffer of the model, under its name in `model.state_dict()`: the model of then, whole."""
+
+    def probe(trainer: Trainer) -> dict[str, np.ndarray]:
+        return {name: value.detach().cpu().numpy().copy() for name, value in trainer.model.state_dict().items()}
+
+    return probe

@@ -4,8 +4,10 @@ from labkit.widgets.backprop import BackpropView
 from labkit.widgets.convolution import ConvolutionView
 from labkit.widgets.drawpad import DrawPad
 from labkit.widgets.ensemble import EnsembleView
+from labkit.widgets.features import FeatureView
 from labkit.widgets.flow import FlowView
 from labkit.widgets.landscape import LandscapeView
+from labkit.widgets.layer import LayerView
 from labkit.widgets.optimizers import OptimizerView
 from labkit.widgets.playground import Playground
 from labkit.widgets.training import TrainingView
@@ -16,8 +18,10 @@ __all__ = [
     "ConvolutionView",
     "DrawPad",
     "EnsembleView",
+    "FeatureView",
     "FlowView",
     "LandscapeView",
+    "LayerView",
     "OptimizerView",
     "Playground",
     "TrainingView",

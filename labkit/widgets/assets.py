@@ -12,9 +12,11 @@ STATIC = Path(__file__).parent / "static"
 # The style sheets of other files that a view shows parts of.
 STYLES = {
     "convolution": ("training",),
+    "features": ("training",),
     "flow": ("training",),
     "ensemble": ("training",),
     "landscape": ("training",),
+    "layer": ("training",),
     "optimizers": ("training",),
     "playground": ("training", "network"),
 }

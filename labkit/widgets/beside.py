@@ -1,11 +1,15 @@
 """Work that takes longer than a frame, done beside the training and the messages."""
 
+import atexit
 import threading
 import time
+import weakref
 from collections.abc import Callable
 
 LEAST_REST = 0.4  # seconds
 REST = 4.0
+
+_ALL: "weakref.WeakSet[Beside]" = weakref.WeakSet()
 
 
 class Beside:
@@ -21,6 +25,7 @@ class Beside:
         self._done: set[str] = set()
         self._running = False
         self._changed = threading.Condition()
+        _ALL.add(self)
 
     def ask(self, kind: str, work: Callable[[], None]) -> None:
         with self._changed:
@@ -36,6 +41,12 @@ class Beside:
         """
         with self._changed:
             return kind not in self._wishes and time.monotonic() >= self._rest.get(kind, 0.0)
+
+    def finish(self) -> None:
+        """Forget what waits, and return when what runs is done."""
+        with self._changed:
+            self._wishes.clear()
+        self.wait()
 
     def wait(self) -> None:
         """Until everything that was asked for is done."""
@@ -61,3 +72,10 @@ class Beside:
             took = ended - began if kind in self._done else 0.0
             self._done.add(kind)
             self._rest[kind] = ended + max(LEAST_REST, REST * took)
+
+
+@atexit.register
+def _finish_all() -> None:
+    # A thread inside torch while the interpreter is taken down can crash the process.
+    for one in list(_ALL):
+        one.finish()

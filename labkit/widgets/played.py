@@ -19,13 +19,15 @@ TEXT_SECONDS = 1.0
 class PlayedView(View):
     """A view of one or several runs; `player` is the one that has the controls now, `players` are all.
 
+    Without a run it is a view of something that stands still.
+
     A subclass gives `_frame()` (what the picture needs of the active run), `_describe()` (its text), and what `View`
     asks for. Running a notebook cell again pauses the runs of the views that its last execution made.
     """
 
     def __init__(self, *runs: Run) -> None:
         self._runs = list(runs)
-        self._active = runs[0].number
+        self._active = runs[0].number if runs else -1
         self._busy: str | None = None
         self._play_all = False
         self._next_text = 0.0
