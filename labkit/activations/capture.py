@@ -227,8 +227,8 @@ class _Recording:
             for name, module in chosen.items():
                 if self._inputs:
                     handles.append(module.register_forward_pre_hook(self._before, with_kwargs=True))
-                # Put there by hand: the handles of register_forward_hook cost some 3 % of a small CNN's pass. Their keys
-                # count up from 0, so ours are negative.
+                # Put there by hand: the handles of register_forward_hook cost some 3 % of a small CNN's pass. Their
+                # keys count up from 0, so ours are negative.
                 hook = self._after(name)
                 hooked.append((module._forward_hooks, -id(hook)))
                 module._forward_hooks[-id(hook)] = hook
