@@ -384,7 +384,7 @@ def test_precisions():
         (lambda m, o: o(nn.Sequential(nn.Linear(64, 3)), "0", [0]), r"one with no convolution\. .*nn\.Flatten"),
         (lambda m, o: o(nn.Sequential(nn.Linear(64, 3)), "0", [0], channels=1, size=16), r"vectors needs nn\.Flatten"),
         (lambda m, o: o(nn.Conv2d(4, 3, 1), "model", [0]), "first convolution of 4 channels"),
-        (lambda m, o: o(nn.Conv3d(3, 3, 1), "model", [0], channels=3), "fit the model|gives"),
+        (lambda m, o: o(nn.Sequential(nn.Conv2d(3, 3, 3), nn.Flatten(0)), "1", [0]), r"^Expected a layer that gives"),
     ],
 )  # fmt: skip
 def test_errors_say_what_to_do(call, message):

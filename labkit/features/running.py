@@ -39,14 +39,14 @@ class Borrowed:
         redirected: see `redirected_gradients`.
         Errors: DataError for pictures that the model does not take, SettingError where the layer is not called.
         """
-        found: list[Tensor] = []
+        found: list[Any] = []
         calls = 0
 
         def reached(_: nn.Module, __: object, output: Any) -> None:
             nonlocal calls
             calls += 1
             if calls == self.call:
-                found.append(as_maps(main_tensor(output, self.layer), self.module, self.layer))
+                found.append(output)
                 raise _Reached
 
         handles: list[torch.utils.hooks.RemovableHandle] = []
@@ -61,7 +61,7 @@ class Borrowed:
                 handle.remove()
         if not found:
             raise SettingError(f"Expected a layer that the model calls, received {self.layer!r}, which it does not.")
-        return found[0]
+        return as_maps(main_tensor(found[0], self.layer), self.module, self.layer)
 
     def _run(self, x: Tensor) -> None:
         state = self._parameters | {name: value.clone() for name, value in self._buffers.items()}
