@@ -70,7 +70,8 @@ def code_cells(path: Path) -> int:
 
 
 def browser() -> str | None:
-    return need_chromium() or run(*PYTEST, "tests/browser")
+    # Two thirds of a test are the starts of JupyterLab and of a kernel, one core each: two workers keep two cores busy.
+    return need_chromium() or run(*PYTEST, "-n", "2", "--dist", "worksteal", "tests/browser", OMP_NUM_THREADS="1")
 
 
 def need_chromium() -> str | None:

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page, expect
 
 from labkit.bench import jupyter
+
+expect.set_options(timeout=60_000)  # as long as a page waits: a busy machine is no failure
 
 KERNELSPEC = {"name": "python3", "display_name": "Python 3", "language": "python"}
 
@@ -31,15 +33,22 @@ def lab(folder: Path) -> Iterator[str]:
         yield address
 
 
+@pytest.fixture(scope="session")
+def chrome() -> Iterator[Browser]:
+    """The Chromium that all tests share; each has a tab of its own, and what belongs to it."""
+    with jupyter.chrome() as started:
+        yield started
+
+
 @pytest.fixture
-def tab(lab: str, request: pytest.FixtureRequest) -> Iterator[jupyter.Tab]:
-    """A browser with one page. `@pytest.mark.parametrize("tab", [{"dark": True}], indirect=True)` sets its options.
+def tab(lab: str, chrome: Browser, request: pytest.FixtureRequest) -> Iterator[jupyter.Tab]:
+    """A page of its own. `@pytest.mark.parametrize("tab", [{"dark": True}], indirect=True)` sets its options.
 
     At the end nothing may have asked for an outside host, and no error may stand in the console; a test that
     provokes one clears `tab.console`.
     """
     try:
-        with jupyter.browser(**getattr(request, "param", {})) as tab:
+        with jupyter.tab(chrome, **getattr(request, "param", {})) as tab:
             yield tab
             assert tab.blocked == []
             assert tab.console == []

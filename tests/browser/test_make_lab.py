@@ -10,7 +10,7 @@ from labkit.bench import jupyter
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_make_lab_opens_jupyterlab_on_the_first_notebook(tmp_path):
+def test_make_lab_opens_jupyterlab_on_the_first_notebook(tmp_path, chrome):
     port = jupyter.free_port()
     folders = {name: str(tmp_path / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")}
     folders |= {name: str(tmp_path / name) for name in ("JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR")}
@@ -26,7 +26,7 @@ def test_make_lab_opens_jupyterlab_on_the_first_notebook(tmp_path):
     try:
         address = f"http://127.0.0.1:{port}"
         jupyter.wait_for(address, process, tmp_path / "log")
-        with jupyter.browser() as tab:
+        with jupyter.tab(chrome) as tab:
             tab.page.goto(f"{address}/?token={jupyter.TOKEN}")
             tab.page.wait_for_url("**/lab/tree/notebooks/00_start_here.ipynb*")
             tab.page.get_by_role("heading", name="Start here").first.wait_for()
