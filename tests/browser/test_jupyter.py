@@ -3,7 +3,7 @@
 import pytest
 
 from labkit.bench import jupyter
-from labkit.bench.jupyter import CellError, errors, kernel, reload, run_all, run_cell
+from labkit.bench.jupyter import CellError, errors, eventually, kernel, reload, run_all, run_cell
 
 
 def test_runs_all_cells_to_their_end_every_time(open_notebook):
@@ -26,7 +26,9 @@ def test_a_failing_cell_is_an_error_that_names_it(open_notebook):
     assert errors(page) == [(1, "ZeroDivisionError", "division by zero")]
     with pytest.raises(CellError, match="NameError"):
         kernel(page, "y")
-    assert kernel(page, "x") == "1"
+    eventually(page, "x", "1")
+    with pytest.raises(CellError, match="expected the answer 2 within 0 s, the last was 1"):
+        eventually(page, "x", "2", timeout=0)
 
 
 def test_a_cell_that_takes_too_long_is_an_error(open_notebook):

@@ -6,6 +6,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from labkit.bench import jupyter
 from labkit.bench.jupyter import kernel, reload, run_cell
 
 SHOW = """
@@ -56,13 +57,8 @@ def until(page, condition):
     page.wait_for_function(f"() => {{ const v = ({STATE})(); return v && ({condition})(v); }}")
 
 
-def eventually(page, code, expected, most=200):
-    """Ask the kernel until it answers what is expected; a click needs a moment to arrive."""
-    for _ in range(most):
-        answer = kernel(page, code)
-        if answer == repr(expected):
-            return
-    assert answer == repr(expected)
+def eventually(page, code, expected):
+    jupyter.eventually(page, code, repr(expected))
 
 
 def action(page, name):
@@ -264,13 +260,11 @@ def test_nonsense_in_a_field_is_refused_and_nothing_is_lost(page):
 
 
 def test_test_data_and_discretised_output_are_shown(page):
-    plane = page.locator("[data-plane] canvas").first
-    before = plane.screenshot()
-    setting(page, "showTest").check()
-    with_test = plane.screenshot()
-    assert with_test != before
-    setting(page, "discrete").check()
-    assert plane.screenshot() != with_test
+    pixels = "() => [...document.querySelectorAll('[data-plane] canvas')].map(canvas => canvas.toDataURL()).join()"
+    for name in ("showTest", "discrete"):
+        before = page.evaluate(pixels)
+        setting(page, name).check()
+        page.wait_for_function(f"before => ({pixels})() !== before", arg=before)
 
 
 # The network
@@ -285,12 +279,12 @@ def find(page, cursor, start=0.0):
 def test_a_weight_is_dragged_and_one_is_set_from_python(page):
     x, y = find(page, "ns-resize")
     before = flat(page)
+    asked = page.evaluate(STATE)["asked"]
     page.mouse.move(x, y)
     page.mouse.down()
     page.mouse.move(x, y - 60, steps=6)
     page.mouse.up()
-    asked = page.evaluate(STATE)["asked"]
-    until(page, f"v => v.answered >= {asked}")
+    until(page, f"v => v.asked > {asked} && v.answered === v.asked")
     after = flat(page)
     changed = [i for i, (a, b) in enumerate(zip(before, after, strict=True)) if a != b]
     assert len(changed) == 1
@@ -332,7 +326,6 @@ def test_a_unit_pointed_at_is_promoted_and_its_sum_is_true(page):
     assert any(abs(number - value) <= 0.006 * max(abs(value), 0.01) for number in numbers), (value, said)
     card.locator("input[type=number]").first.fill("0.777")
     card.locator("input[type=number]").first.press("Enter")
-    page.wait_for_function(f"() => ({STATE})().answered >= ({STATE})().asked")
     assert any(abs(value - 0.777) < 1e-6 for value in flat(page))
     page.keyboard.press("Escape")
     until(page, "v => !v.selected?.pinned")
@@ -345,9 +338,10 @@ def test_slow_motion_shows_a_step_and_then_makes_it(page):
     expect(panel).to_be_visible()
     kernel(page, "opened = labkit.playground.microstep.open_step(view.trainer)")
     said = set()
-    for _ in range(30):
+    for before in range(30):
         if kernel(page, "view.trainer.step_count") == "1":
             break
+        expect(panel.locator(".lk-micro-dots [data-on]")).to_have_count(before + 1)
         said.add(re.match(r"\w+", panel.get_by_role("status").inner_text())[0])
         page.locator("[data-action=micro-next]").click()
     assert said >= {"Forward", "Loss", "Backward", "Update"}
