@@ -110,7 +110,9 @@ def test_edge_share_of_edges_of_others_and_of_chance():
     np.testing.assert_allclose(handmade.edge_share([plain, spot, 0 * plain]), 0, atol=1e-6)
     chance = np.random.default_rng(0).normal(size=(4000, 3, 5, 5))
     assert handmade.edge_share(chance).mean() == pytest.approx(2 / 25, abs=0.005)
-    half = handmade.edge_filters(1)[0] + (plain / 5).astype(np.float32)
+    across, down = handmade.edge_filters(2)
+    assert handmade.edge_share(np.stack([across, 2 * down, 0 * down])[None])[0] == pytest.approx(1, abs=1e-5)
+    half = across + (plain / 5).astype(np.float32)
     assert handmade.edge_share(half[None])[0] == pytest.approx(0.5, abs=1e-5)
 
 

@@ -114,7 +114,7 @@ def test_a_network_is_trained_for_its_steps_at_a_falling_rate():
 
     settings = {"lr": 0.01, "batch_size": 32, "device": "cpu"}
     probabilities = fit.network(make, lambda examples: examples // 20, **settings)(part, 5)
-    twin = Trainer(LeNet(seed=5), part, seed=5, schedule=lambda step: (10 - step) / 10, **settings)
+    twin = Trainer(LeNet(seed=5), part, seed=5, schedule=lambda step: min(1, (10 - step) / 6), **settings)
     for _ in range(10):
         twin.step()
     assert torch.equal(made[0].output.weight, twin.model.output.weight)

@@ -132,19 +132,18 @@ def edge_filters(turns: int = 8, side: int = 5) -> Array:
 def edge_share(filters: Any) -> Array:
     """(n,): how much of each filter is an edge filter: the share of its squares that some turned edge filter explains.
 
-    filters  (n, side, side), or (n, channels, side, side), whose channels are averaged. 0 to 1; of random filters it is
-    2 / side² on average, since every turned edge filter is a mixture of two: one across, one down.
+    filters  (n, side, side), or (n, channels, side, side), where each channel may have an edge of its own. 0 to 1; of
+    random filters it is 2 / side² on average, since every turned edge filter is a mixture of two: one across, one down.
     """
     given = np.asarray(filters, np.float32)
-    grey = given.mean(1) if given.ndim == 4 else given
-    if grey.ndim != 3 or grey.shape[1] != grey.shape[2]:
+    if given.ndim not in (3, 4) or given.shape[-1] != given.shape[-2]:
         raise DataError(
             f"Expected square filters (n, side, side) or (n, channels, side, side); received {given.shape}."
         )
-    flat = grey.reshape(len(grey), -1)
-    pair = edge_filters(2, grey.shape[1]).reshape(2, -1)
-    squares = (flat**2).sum(1)
-    return np.divide(((flat @ pair.T) ** 2).sum(1), squares, out=np.zeros_like(squares), where=squares > 0)
+    flat = given.reshape(len(given), -1, given.shape[-1] ** 2)  # (n, channels, side²)
+    pair = edge_filters(2, given.shape[-1]).reshape(2, -1)
+    squares = (flat**2).sum((1, 2))
+    return np.divide(((flat @ pair.T) ** 2).sum((1, 2)), squares, out=np.zeros_like(squares), where=squares > 0)
 
 
 def _pictures(pictures: Any) -> Array:
