@@ -31,5 +31,6 @@ def test_make_lab_opens_jupyterlab_on_the_first_notebook(tmp_path, chrome):
             tab.page.wait_for_url("**/lab/tree/notebooks/00_start_here.ipynb*")
             tab.page.get_by_role("heading", name="Start here").first.wait_for()
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
+        # SIGTERM while the kernel starts would leave the server hanging; a kernel ends with its server.
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait(30)
