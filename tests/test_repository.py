@@ -36,7 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "saliency": {"activations"},
     "playground": {"data", "device", "models", "train"},
     "zoo": {"models", "device", "data", "train"},  # the last two to make its models again
-    "widgets": {"train", "activations", "features", "saliency", "plots", "data", "models", "playground"},
+    "widgets": {"train", "activations", "features", "saliency", "plots", "data", "models", "playground", "device"},
     "exercises": EVERYTHING,  # the solutions; the checks themselves import nothing
     "doctor": EVERYTHING,
     "bench": EVERYTHING,
