@@ -1,6 +1,7 @@
 """Exercises of notebook 06."""
 
 from collections.abc import Callable
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
 
 def _convolve(x: np.ndarray, w: np.ndarray, stride: int, padding: int) -> np.ndarray:
     """torch's convolution of one channel with one kernel, in double precision."""
-    arrays = [torch.from_numpy(np.ascontiguousarray(array))[None, None] for array in (x, w)]
-    return torch.nn.functional.conv2d(*arrays, stride=stride, padding=padding)[0, 0].numpy()
+    picture, kernel = (torch.from_numpy(np.ascontiguousarray(array))[None, None] for array in (x, w))
+    return torch.nn.functional.conv2d(picture, kernel, stride=stride, padding=padding)[0, 0].numpy()
 
 
 def _conv2d(answer: Any) -> None:
@@ -66,10 +67,11 @@ def planted_edges() -> "Figure":
     from labkit.plots.figure import Figure  # matplotlib is imported when a figure is asked for
     from labkit.plots.look import picture
 
-    figure = Figure(figsize=(8, 2.2), layout="constrained", facecolor="white")
+    figure = Figure(figsize=(8, 2.5), layout="constrained", facecolor="white")
     for axes, (name, edge) in zip(figure.subplots(1, len(_EDGES)), _EDGES.items(), strict=True):
         picture(axes, np.array(edge), cmap="gray", vmin=0, vmax=1)
-        axes.set_title(name.replace(": ", "\n"), fontsize=9)
+        letter, words = name.split(": ")
+        axes.set_title(f"{letter}\n{fill(words, 18)}", fontsize=9)
     figure.alt = "Four windows of 3 by 3 pixels with a bright and a dark side. " + ". ".join(_EDGES) + "."
     return figure
 

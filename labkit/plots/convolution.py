@@ -1,6 +1,6 @@
 """One convolution or pooling: the input, the kernel, the output, and the arithmetic of one of its pixels."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -35,7 +35,7 @@ def convolution(
     """
     grids = 1 if kernel is None else 3
     figure = Figure(figsize=(8.4, 4.2 + 2.1 * len(window)), layout="constrained", facecolor="white")
-    above, below = figure.subfigures(2, 1, height_ratios=(3.6, 2.1 * len(window)))
+    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=(3.6, 2.1 * len(window)))[:, 0]
     left, right = above.subplots(1, 2)
     _map(left, given, given.shape[0] == 3, True, 0)
     left.set_title(f"Input, {given.shape[1]}×{given.shape[2]}", fontsize=10)
@@ -94,3 +94,40 @@ def _grid(axes: Axes, values: np.ndarray, title: str, cmap: str | Colormap, low:
             colour = "white" if dark else "#111"
             size = 9 if len(values) <= 3 else 7 if len(values) <= 5 else 5
             axes.text(column, row, text, ha="center", va="center", fontsize=size, color=colour)
+
+
+def filtered(photo: np.ndarray, results: Mapping[str, np.ndarray]) -> Figure:
+    """A photo (3, H, W) in 0..1 and what kernels make of it: {name: (h, w) signed values}, each on its own scale."""
+    count = 1 + len(results)
+    down = -(-count // 3)
+    figure = Figure(figsize=(9, 2.3 * down), layout="constrained", facecolor="white")
+    grid = list(figure.subplots(down, 3, squeeze=False).flat)
+    for axes in grid[count:]:
+        axes.axis("off")
+    picture(grid[0], photo.transpose(1, 2, 0))
+    grid[0].set_title("Photo", fontsize=10)
+    for axes, (name, values) in zip(grid[1:], results.items(), strict=False):
+        most = float(np.abs(values).max()) or 1.0
+        picture(axes, values, cmap=DIVERGING, vmin=-most, vmax=most)
+        axes.set_title(f"{name}: {number(-most)} to {number(most)}", fontsize=10)
+    listed = ", ".join(results)
+    figure.alt = f"A photo and what {len(results)} kernels make of it: {listed}. Orange is negative, blue positive."
+    return figure
+
+
+def matrix(values: np.ndarray, rows: str, columns: str) -> Figure:
+    """A matrix of signed values, zeros near the background; `rows` and `columns` name its axes."""
+    figure = Figure(figsize=(4.6, 4.4), layout="constrained", facecolor="white")
+    axes = figure.subplots()
+    most = float(np.abs(values).max()) or 1.0
+    picture(axes, values, cmap=DIVERGING, vmin=-most, vmax=most)
+    axes.set_ylabel(rows, fontsize=9, color=SOFT)
+    axes.set_xlabel(columns, fontsize=9, color=SOFT)
+    share = float((values == 0).mean())
+    axes.set_title(f"{values.shape[0]}×{values.shape[1]}, {100 * share:.0f} % zeros", loc="left", fontsize=10)
+    different = len(np.unique(values[values != 0]))
+    figure.alt = (
+        f"A matrix, {rows} by {columns}, {values.shape[0]} by {values.shape[1]}: {100 * share:.0f} % of its entries "
+        f"are 0, the others are {different} different numbers, the largest of size {number(most)}."
+    )
+    return figure

@@ -43,6 +43,12 @@ NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
             "faded.trainer.step_count, player.trainer.step_count, len(ill), any(well.values())",
             "(100, 40, 4, False)",
         ),
+        (
+            "06_convolution",
+            {"convolution", "layer"},
+            "tuple(view.output.shape), things.classes[layers.probabilities.argmax()], len(numbers), plain, strided",
+            "((1, 16, 16), 'boat', 9, (7, 7), (11, 11))",
+        ),
     ],
 )
 def test_from_top_to_bottom(open_notebook, name, views, asked, true):
