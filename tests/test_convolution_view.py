@@ -11,6 +11,7 @@ from page import Page
 from scipy import ndimage
 from torch import nn
 
+from labkit import plots
 from labkit.activations.kernels import KERNELS, gabor, kernel
 from labkit.activations.operation import Operation
 from labkit.data import photo
@@ -411,6 +412,21 @@ def test_figures_of_pooling_and_of_a_transposed_convolution():
     view = ConvolutionView(operation="transposed")
     texts = [text.get_text() for text in view.figure().axes[2].texts]
     assert texts.count("·") == 9 - int(view.operation.window(view.input, *view.pixel).isfinite().sum())
+
+
+def test_the_wall_of_filtered_photos_and_the_matrix():
+    shown = photo("flower", 32)
+    results = {name: F.conv2d(shown.mean(0)[None, None], kernel(name)[None, None])[0, 0] for name in ("box", "laplace")}
+    figure = plots.filtered(shown.numpy(), {name: values.numpy() for name, values in results.items()})
+    assert [axes.get_title().split(":")[0] for axes in figure.axes] == ["Photo", "box", "laplace"]
+    for axes, values in zip(figure.axes[1:], results.values(), strict=True):
+        assert np.array_equal(axes.images[0].get_array(), values)
+        low, high = axes.images[0].get_clim()
+        assert high == -low == pytest.approx(float(values.abs().max()))
+    assert figure.alt.startswith("A photo and what 2 kernels make of it: box, laplace.")
+    figure = plots.matrix(np.array([[0.0, 1, -2], [1, 0, 0]]), "outputs", "inputs")
+    assert figure.axes[0].get_title(loc="left") == "2×3, 50 % zeros"
+    assert "outputs by inputs, 2 by 3: 50 % of its entries are 0, the others are 2 different numbers" in figure.alt
 
 
 def test_the_module_declares_every_name_once():

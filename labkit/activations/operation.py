@@ -92,8 +92,7 @@ class Operation:
             raise SettingError(f"Expected a weight {(len(picture), self.size, self.size)}, received {received}.")
         groups = len(picture) if self.depthwise else 1
         if self.kind == "transposed":
-            options = {"stride": self.stride, "padding": padding, "dilation": self.dilation}
-            return F.conv_transpose2d(x, weight[:, None], groups=groups, **options)[0]
+            return F.conv_transpose2d(x, weight[:, None], None, self.stride, padding, 0, groups, self.dilation)[0]
         filters = weight[:, None] if self.depthwise else weight[None]
         return F.conv2d(x, filters, None, self.stride, padding, self.dilation, groups)[0]
 

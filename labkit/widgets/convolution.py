@@ -50,8 +50,10 @@ LIMITS = {"size": (1, 7), "stride": (1, 4), "padding": (0, 6), "dilation": (1, 4
 LARGEST = 256  # pixels along a side of a picture
 STEP = 0.1  # of an entry by key or drag
 # What goes back to what it was when new settings cannot be computed.
-_SETTLED = ("_picture", "_picture_name", "_place", "colours", "piece", "angle", "wavelength", "operation", "kernel")
-_SETTLED += ("kernel_name", "input", "output", "whole", "pixel", "channel")
+_SETTLED = (
+    *("_picture", "_picture_name", "_place", "colours", "piece", "angle", "wavelength", "operation"),
+    *("kernel", "kernel_name", "input", "output", "whole", "pixel", "channel"),
+)
 
 
 class ConvolutionView(View):
@@ -88,6 +90,7 @@ class ConvolutionView(View):
         if operation not in KINDS:
             raise SettingError(f"Expected an operation of {', '.join(KINDS)}, received {operation!r}.")
         self.operation = Operation(**USUAL["convolution"])
+        self.kernel: Tensor
         self.pixel = (0, 0)
         self.channel = 0
         self._place: tuple[int, int] | None = None

@@ -1,6 +1,7 @@
 // The kernel one edits: type into an entry, drag it up and down, or use the arrow keys.
 import { shade } from "./convmap.js";
 import { reach } from "./colours.js";
+import { brief } from "./convsum.js";
 import { h } from "./lab.js";
 import { short } from "./numbers.js";
 
@@ -44,6 +45,7 @@ export function kernelTable(stage, newest, only) {
       event.preventDefault();
       event.stopPropagation();
     }, { signal });
+    field.addEventListener("focus", () => { field.value = short(now(index)); }, { signal });
     let from = /** @type {{y: number, value: number} | null} */ (null);
     field.addEventListener("pointerdown", (/** @type {PointerEvent} */ event) => {
       if (field.disabled || document.activeElement === field) return; // it is being typed into
@@ -83,7 +85,7 @@ export function kernelTable(stage, newest, only) {
       fields.forEach((field, index) => {
         const typing = document.activeElement === field && field.dataset.dragged !== "yes";
         const [red, green, blue] = shade(values[index], most, dark);
-        if (!typing) field.value = short(values[index]);
+        if (!typing) field.value = size > 3 ? brief(values[index]) : short(values[index]);
         field.style.background = `rgb(${red},${green},${blue})`;
         field.style.color = 0.299 * red + 0.587 * green + 0.114 * blue > 125 ? "#111" : "#fff";
       });

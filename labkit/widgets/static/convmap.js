@@ -9,7 +9,8 @@ import { h, keepSharp } from "./lab.js";
 /** @typedef {{field: Field, border: number, mode: string, channel: number | null, most: number | null, until: number, marks: Pixel[], centre: Pixel | null, empty: string}} Picture */
 
 const WAYS = /** @type {Record<string, [number, number]>} */ ({ ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] });
-export const MARK = "#d6006c"; // stands out from grey, orange and blue, on light and on dark
+/** What marks a pixel: it stands out from grey, orange and blue. @param {boolean} dark */
+export const markColour = (dark) => (dark ? "#ff4da6" : "#d6006c");
 
 /** A colour for one value: brightness from 0 to 1, or signed. @param {number} value @param {number | null} most @param {boolean} dark */
 export function shade(value, most, dark) {
@@ -76,7 +77,7 @@ export function pixelMap(stage, { label, point, choose }) {
           pen.fillRect(left, top, side - edge, side - edge);
           if (side >= 12) {
             pen.fillStyle = soft;
-            pen.font = `${Math.min(12, side * 0.7)}px ${stage.theme().font}`;
+            pen.font = `${Math.min(12, (side * 1.1) / (shown.empty.length + 0.5))}px ${stage.theme().font}`;
             pen.textAlign = "center";
             pen.textBaseline = "middle";
             pen.fillText(shown.empty, left + side / 2, top + side / 2);
@@ -93,7 +94,7 @@ export function pixelMap(stage, { label, point, choose }) {
     pen.strokeStyle = soft;
     pen.lineWidth = 1;
     if (border) pen.strokeRect(border * side - 0.5, border * side - 0.5, width * side, height * side);
-    pen.strokeStyle = MARK;
+    pen.strokeStyle = markColour(dark);
     const box = (/** @type {Pixel} */ pixel, /** @type {number} */ thick) => {
       pen.lineWidth = thick;
       pen.strokeRect((pixel.column + border) * side, (pixel.row + border) * side, side - edge, side - edge);

@@ -57,23 +57,28 @@ export default view("convolution", (stage) => {
   });
   const help = h("button", { class: "lk-button lk-round", title: "Keys (?)", "aria-label": "Keys", onclick: () => { keys.hidden = !keys.hidden; } }, "?");
   const title = h("h3", { class: "lk-title" }), formula = h("span", {}), tabular = h("b", { class: "conv-formula" });
-  const kernelPart = h("section", { class: "conv-middle", "aria-label": "Kernel" }, h("h4", {}, "Kernel"), h("div", { class: "conv-choose" }, ...controls.kernel, which), table.element, pooled, weights);
+  const kernelTitle = h("h4", {});
+  const kernelPart = h("section", { class: "conv-middle", "aria-label": "Kernel" }, kernelTitle, h("div", { class: "conv-choose" }, ...controls.kernel, which), table.element, pooled, weights);
+  const body = h("div", { class: "conv-body" },
+    h("div", { class: "conv-photos" }, ...photos.elements),
+    h("section", { class: "conv-side", "aria-label": "Input" }, inputTitle, input.element, inputNote),
+    kernelPart,
+    h("section", { class: "conv-side", "aria-label": "Output" }, outputTitle, output.element, range.element, outputNote));
   root.append(h("div", { class: "lk-card" },
     h("header", {}, title, h("p", { class: "lk-sub" }, formula, tabular)),
     h("div", { class: "lk-controls" }, ...controls.above), h("div", { class: "lk-controls" }, ...controls.options, help), keys,
-    h("div", { class: "conv-body" },
-      h("div", { class: "conv-photos" }, ...photos.elements),
-      h("section", { class: "conv-side", "aria-label": "Input" }, inputTitle, input.element, inputNote),
-      kernelPart,
-      h("section", { class: "conv-side", "aria-label": "Output" }, outputTitle, output.element, range.element, outputNote)),
+    body,
     card.element, film.element));
   /** @type {any} */ (root).labkit = shown;
 
   /** Which output pixel is meant: by the film, by Python, or by the pointer. */
   const settle = () => {
     const { pixel } = link.state, [, height, width] = link.arrays.output.shape, from = JSON.stringify([pixel, height, width]);
-    if (from !== told && !film.playing) {
-      [told, chosen] = [from, { row: pixel[0], column: pixel[1] }];
+    const settled = !film.playing && !looks.pending; // else what Python says is older than what is chosen here
+    const other = from !== told && (pixel[0] !== chosen.row || pixel[1] !== chosen.column || !told.endsWith(`,${height},${width}]`));
+    if (settled) told = from;
+    if (settled && other) {
+      chosen = { row: pixel[0], column: pixel[1] };
       filmAt = chosen.row * width + chosen.column;
       film.draw(height * width - 1);
       film.show(filmAt);
@@ -101,11 +106,14 @@ export default view("convolution", (stage) => {
     controls.draw();
     photos.draw();
     table.draw();
+    body.dataset.wide = state.size > 5 && !pools ? "yes" : "no";
     for (const element of [table.element, weights, controls.kernel[0]]) element.hidden = pools;
     which.hidden = channels === 1;
-    which.value = all ? "all" : String(state.channel);
+    which.options[0].hidden = pools;
+    which.value = all && !pools ? "all" : String(state.channel);
+    say(kernelTitle, pools ? "No kernel" : "Kernel");
     pooled.hidden = !pools;
-    say(pooled, state.kind === "max" ? "No weights: the largest value in the window goes on." : "No weights: the mean of the window goes on.");
+    say(pooled, state.kind === "max" ? "The largest value in the window goes on. There is nothing to learn." : "The mean of the window goes on. There is nothing to learn.");
     say(weights, `${whole(state.weights)} weights in all, used at every place`);
 
     const at = inputAt ? { on: "input", pixel: inputAt } : hover ?? { on: "output", pixel: chosen };

@@ -14,7 +14,7 @@ export function convPhotos(stage, newest) {
     const frame = h("div", { class: "conv-frame" }, canvas, box);
     return { canvas, box, frame, element: h("figure", {}, h("h4", {}, word), frame) };
   };
-  const photo = figure("The whole picture"), result = figure("Its output");
+  const photo = figure("Whole picture"), result = figure("Its output");
   const box = h("div", { class: "conv-box conv-piece", tabindex: 0, role: "application", "aria-roledescription": "piece of the picture", title: "The piece that is shown large: drag it, or use the arrow keys" });
   photo.box.replaceWith(box);
   let drawn = /** @type {any[]} */ ([]), dragging = false;

@@ -1,5 +1,5 @@
 // The arithmetic of one output pixel: window × kernel = products, and their sum; or where one input pixel goes.
-import { MARK, shade } from "./convmap.js";
+import { markColour, shade } from "./convmap.js";
 import { h, say } from "./lab.js";
 import { number } from "./numbers.js";
 
@@ -11,7 +11,7 @@ const NAMES = ["red", "green", "blue"];
 /** A number for a small cell: two decimals where there is room for no more. @param {number} value */
 export function brief(value) {
   if (!Number.isFinite(value)) return number(value);
-  const size = Math.abs(value), sign = value < 0 && size >= 5e-4 ? "−" : "";
+  const size = Math.abs(value), sign = value < 0 && size >= 0.005 ? "−" : "";
   if (Number.isInteger(value) && size < 100) return sign + size;
   return sign + (size >= 99.95 ? size.toFixed(0) : size >= 9.995 ? size.toFixed(1) : size.toFixed(2));
 }
@@ -38,7 +38,7 @@ export function sumCard(stage) {
     const [red, green, blue] = value === null ? [0, 0, 0] : shade(value, most, dark);
     cell.style.background = value === null ? "transparent" : `rgb(${red},${green},${blue})`;
     cell.style.color = value === null ? "var(--lk-soft)" : 0.299 * red + 0.587 * green + 0.114 * blue > 125 ? "#111" : "#fff";
-    cell.style.boxShadow = marked ? `inset 0 0 0 2px ${MARK}` : "none";
+    cell.style.boxShadow = marked ? `inset 0 0 0 2px ${markColour(dark)}` : "none";
   };
 
   return {

@@ -21,6 +21,8 @@ export function latest(link) {
   };
   return {
     flush,
+    /** Whether something waits, or has no answer yet. */
+    get pending() { return waiting !== null || (link.state.answered ?? Infinity) < asked; },
     /** @param {string} action @param {any} details */
     ask(action, details) {
       waiting = [action, details];
