@@ -104,7 +104,7 @@ def test_boosting_depends_on_its_seed_only():
     assert np.array_equal(one, same) and not np.array_equal(one, other)
 
 
-def test_a_network_is_trained_for_its_steps_at_a_falling_rate():
+def test_a_network_is_trained_for_its_steps_at_the_rates_of_the_cycle():
     part = digits().subset(range(200))
     made = []
 
@@ -114,13 +114,15 @@ def test_a_network_is_trained_for_its_steps_at_a_falling_rate():
 
     settings = {"lr": 0.01, "batch_size": 32, "device": "cpu"}
     probabilities = fit.network(make, lambda examples: examples // 20, **settings)(part, 5)
-    twin = Trainer(LeNet(seed=5), part, seed=5, schedule=lambda step: min(1, (10 - step) / 6), **settings)
-    for _ in range(10):
+    twin = Trainer(LeNet(seed=5), part, seed=5, **settings)
+    for rate in (1, 1, 1, 1, 1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6):
+        twin.lr = 0.01 * rate
         twin.step()
-    assert torch.equal(made[0].output.weight, twin.model.output.weight)
+    torch.testing.assert_close(made[0].output.weight, twin.model.output.weight)
     expected = twin.model(part.inputs).softmax(1).detach().numpy()
     np.testing.assert_allclose(probabilities(part.inputs), expected, atol=1e-6)
     assert made[0].training
+    assert [fit.one_cycle(40)(step) for step in (0, 1, 3, 15, 16, 28, 40, 50)] == [0.25, 0.5, 1, 1, 1, 0.5, 0, 0]
 
 
 # ---- the figure

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from labkit import plots
 from labkit.plots.look import CLASSES, DIVERGING, number
@@ -331,3 +332,61 @@ def test_plots_need_no_torch_and_open_no_window():
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.split() == ["False", "False"]
     assert matplotlib.get_backend()
+
+
+# Hand-made features
+
+
+def test_handmade_draws_a_stroke_along_the_edge_of_each_direction():
+    cells = np.zeros((2, 3, 4))
+    cells[1, 2, 0], cells[0, 0, 3] = 0.5, 0.25  # gradients at 22.5 and 157.5 degrees
+    edges, hues = np.random.default_rng(0).random((16, 24)), np.array([0.25, 0.75])
+    figure = plots.handmade(np.zeros((3, 16, 24)), cells, edges, hues, maps=np.zeros((9, 4, 4)))
+    rendered(figure)
+    shown, strokes, edge, bars = figure.subfigs[0].axes
+    np.testing.assert_array_equal(edge.images[0].get_array(), edges)
+    assert [bar.get_height() for bar in bars.patches] == [0.25, 0.75]
+    segments = np.array(strokes.collections[0].get_segments())
+    along = segments[:, 1] - segments[:, 0]
+    np.testing.assert_allclose(segments.mean(1), [[4, 4], [20, 12]])  # the middles of cells (0, 0) and (1, 2)
+    np.testing.assert_allclose(np.degrees(np.arctan2(along[:, 1], along[:, 0])) % 180, [67.5, 112.5])
+    np.testing.assert_allclose(np.hypot(*along.T), [0.48 * 8, 0.96 * 8])
+    assert len([axes for axes in figure.subfigs[1].axes if axes.images]) == 9
+    assert figure.alt == (
+        "A picture, its oriented gradients in 2 by 3 cells, its edges, the shares of its hues (most: 0.750), and 9 "
+        "feature maps of a network."
+    )
+
+
+def test_handmade_without_colours_or_maps():
+    figure = plots.handmade(np.zeros((1, 8, 8)), np.zeros((2, 2, 9)), np.zeros((8, 8)))
+    rendered(figure)
+    assert len(figure.axes) == 3 and figure.alt == "A picture, its oriented gradients in 2 by 2 cells, its edges."
+
+
+def test_filters_are_scaled_one_by_one_about_zero():
+    signed, colour = np.array([[[-2.0, 1.0]], [[0.0, 0.0]]]), np.full((1, 3, 1, 2), -4.0)
+    colour[0, 0, 0, 1] = 2
+    figure = plots.filters({"one": signed, "many colours": colour})
+    rendered(figure)
+    one, many = ([axes.images[0] for axes in part.axes if axes.images] for part in figure.subfigs)
+    assert [image.get_clim() for image in one] == [(-2, 2), (-1, 1)]
+    np.testing.assert_allclose(many[0].get_array(), [[[0, 0, 0], [0.75, 0, 0]]])
+    assert figure.alt == "Filters: 2, one; 1, many colours."
+
+
+def test_precision_recall_shows_the_curve_and_its_average():
+    fraud, score = np.array([0, 0, 1, 1, 0]), np.array([0.1, 0.4, 0.35, 0.8, 0.7])
+    precision, recall, _ = precision_recall_curve(fraud, score)
+    average = average_precision_score(fraud, score)
+    figure = plots.precision_recall({"a": (precision, recall)}, base=0.4, chosen={"a": (0.5, 1.0)})
+    rendered(figure)
+    line, point, base = figure.axes[0].lines
+    np.testing.assert_array_equal(line.get_xdata(), recall)
+    np.testing.assert_array_equal(line.get_ydata(), precision)
+    assert (point.get_xdata()[0], point.get_ydata()[0]) == (1.0, 0.5)
+    assert base.get_ydata()[0] == 0.4
+    assert figure.alt == (
+        f"Precision over recall; average precision: a {average:.3f}, alarms at random 0.400. "
+        "At its threshold, a has precision 0.500 and recall 1.00."
+    )
