@@ -6,7 +6,16 @@ from labkit.activations.explain import Derivative, Explanation, ValueGradient, e
 from labkit.activations.layers import Layer, Layers, layers
 from labkit.activations.links import Link, links
 from labkit.activations.receptive import ReceptiveField, output_size, receptive_field, receptive_fields
-from labkit.activations.units import Contributions, Windows, altered, contributions, unit_axes, unit_maps, windows_of
+from labkit.activations.units import (
+    Contributions,
+    Windows,
+    altered,
+    contributions,
+    modules_called,
+    unit_axes,
+    unit_maps,
+    windows_of,
+)
 
 __all__ = [
     "Capture",
@@ -27,6 +36,7 @@ __all__ = [
     "explain_value",
     "layers",
     "links",
+    "modules_called",
     "output_size",
     "receptive_field",
     "receptive_fields",

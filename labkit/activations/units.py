@@ -23,14 +23,21 @@ def unit_axes(model: nn.Module, captured: Capture) -> dict[str, int]:
     each value alone has it where the layer before has it; others at 1. Outputs without such an axis have no entry.
     """
     axes: dict[str, int] = {}
+    known = modules_called(model, list(captured))
     for name, values in captured.items():
         if values.ndim < 2 or not values.is_floating_point():
             continue
-        module = choose_layers(model, [module_of(model, name)])[module_of(model, name)]
+        module = known[name]
         source = captured.sources.get(name) or ""
         same = source in captured and captured[source].shape == values.shape
         axes[name] = _axis(module, values, axes.get(source) if same else None)
     return axes
+
+
+def modules_called(model: nn.Module, calls: Sequence[str]) -> dict[str, nn.Module]:
+    """{call, named as `capture` does: its module}."""
+    known = {"model": model} | dict(model.named_modules(remove_duplicate=False))
+    return {name: known[name] if name in known else known[module_of(model, name)] for name in calls}
 
 
 def _axis(module: Any, values: Tensor, before: int | None) -> int:

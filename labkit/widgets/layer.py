@@ -64,12 +64,13 @@ class LayerView(PlayedView):
             self._pass = passes.run(model, self._pictures.now, {}, {})
             if not self._pass.maps:
                 raise DataError("Expected a model with layers that give real values of units, received none.")
-            self._structure = passes.structure(model, self._pass, self._links)
+            self._structure = passes.structure(self._pass, self._links)
         self._axes = self._pass.axes
         self._choose()
         self._compute()
         super().__init__(*([Run(source, 0)] if isinstance(source, Player) else []))
-        self._beside.ask("fields", self._find_fields)
+        twin = self._twin()
+        self._beside.ask("fields", lambda: self._find_fields(twin))
 
     # ---- from Python
 
@@ -147,7 +148,8 @@ class LayerView(PlayedView):
         passes.index_of(self._pass, layer, int(unit or 0), (row, column))
         self._pinned, self._measured = (row, column), None
         self._show()
-        self._beside.ask("field", self._measure)
+        twin = self._twin()
+        self._beside.ask("field", lambda: self._measure(twin))
 
     def figure(self) -> "Figure":
         from labkit import plots  # matplotlib is imported when a figure is asked for
@@ -196,14 +198,12 @@ class LayerView(PlayedView):
             for layer, unit in self._factors:
                 if unit not in self._chosen[layer]:
                     self._chosen[layer] = sorted([*self._chosen[layer], unit])
-            self._shown = self._packed(model, step, before)
+            self._shown = self._packed(step, before)
 
-    def _packed(
-        self, model: nn.Module, step: int | None, before: np.ndarray | None
-    ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    def _packed(self, step: int | None, before: np.ndarray | None) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         pictures, maps = self._pictures, self._pass.maps
         arrays: dict[str, np.ndarray] = {"picture": pictures.as_bytes()}
-        for k, (name, values) in enumerate(maps.items()):
+        for k, (name, values) in enumerate(maps.items() if self._opened is None else ()):  # what is seen
             arrays[f"maps {k}"], arrays[f"reach {k}"] = passes.as_bytes(values[self._chosen[name]])
         arrays["reach"] = np.array([float(passes.reach(values.float()).max()) for values in maps.values()], np.float32)
         for name, scores in (("scores", self._pass.probabilities), ("before", before)):
@@ -230,9 +230,9 @@ class LayerView(PlayedView):
                 last = min(self._first + WALL, len(maps[layer]))
                 arrays["wall"], arrays["wall reach"] = passes.as_bytes(maps[layer][self._first : last], 2 * passes.SIDE)
                 state["wall"] = {"first": self._first, "last": last}
-                arrays["kernels"] = passes.kernels_of(model, layer, range(self._first, last))
+                arrays["kernels"] = passes.kernels_of(self._pass, layer, range(self._first, last))
             else:
-                state["unit"], more = passes.opened_unit(model, self._pass, self._links, layer, unit, CHANNELS)
+                state["unit"], more = passes.opened_unit(self._pass, self._links, layer, unit, CHANNELS)
                 arrays |= more
         if self._explanation is not None:
             made = self._explanation
@@ -293,12 +293,13 @@ class LayerView(PlayedView):
     # ---- receptive fields, which take longer
 
     def _twin(self) -> nn.Module:
+        """A copy, made here and not beside: hooks that a cell has on the model meanwhile would be copied as well."""
         with self._computing, model_at_rest(self._source) as (model, _):
             return copy.deepcopy(model)
 
-    def _find_fields(self) -> None:
+    def _find_fields(self, twin: nn.Module) -> None:
         """Of all places of all layers: where each row and each column of places looks."""
-        twin, picture = self._twin(), self._pictures.now
+        picture = self._pictures.now
         found = receptive_fields(twin, self._on_device(twin), self.layers)
         sides: dict[str, np.ndarray] = {}
         for k, (name, boxes) in enumerate(found.items()):
@@ -307,11 +308,10 @@ class LayerView(PlayedView):
         self._fields = sides
         self.update({"fields": True}, sides)
 
-    def _measure(self) -> None:
+    def _measure(self, twin: nn.Module) -> None:
         opened, pinned = self._opened, self._pinned
         if opened is None or pinned is None:
             return
-        twin = self._twin()
         place = passes.index_of(self._pass, opened[0], int(opened[1] or 0), pinned)
         axis = self._pass.axes[opened[0]]
         position = tuple(i for d, i in enumerate(place) if d not in (0, axis))

@@ -9,8 +9,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from labkit.activations import Capture, Link, altered, capture, contributions, unit_axes, unit_maps, windows_of
-from labkit.activations.calls import call_of, module_of
+from labkit.activations import (
+    Capture,
+    Link,
+    altered,
+    capture,
+    contributions,
+    modules_called,
+    unit_axes,
+    unit_maps,
+    windows_of,
+)
+from labkit.activations.calls import call_of
 from labkit.activations.elementwise import ELEMENTWISE
 from labkit.errors import SettingError
 
@@ -28,18 +38,22 @@ _FLATTENING = {"flatten", "view", "reshape"}
 class Pass:
     """What one picture gave: maps {layer: (units, H, W)}, the class scores (None where there are none).
 
-    mixing: the layers whose units each read several of the layer before.
+    modules: the layers' own.
     """
 
     captured: Capture
     axes: dict[str, int]
     maps: dict[str, Tensor] = field(repr=False)
     probabilities: np.ndarray | None
-    mixing: frozenset[str]
+    modules: dict[str, nn.Module] = field(repr=False)
 
     @property
     def layers(self) -> list[str]:
         return list(self.maps)
+
+    def mixes(self, layer: str) -> bool:
+        """Whether each unit of a layer reads several of the layer before."""
+        return isinstance(self.modules[layer], _MIXING)
 
 
 def run(model: nn.Module, x: Tensor, factors: Factors, axes: Mapping[str, int]) -> Pass:
@@ -50,8 +64,7 @@ def run(model: nn.Module, x: Tensor, factors: Factors, axes: Mapping[str, int]) 
         captured = capture(model, x, inputs=True)
     found = unit_axes(model, captured)
     maps = {name: unit_maps(captured[name], axis)[0].cpu() for name, axis in found.items()}
-    mixing = frozenset(name for name in maps if isinstance(module_called(model, name), _MIXING))
-    return Pass(captured, found, maps, class_probabilities(captured.output), mixing)
+    return Pass(captured, found, maps, class_probabilities(captured.output), modules_called(model, list(maps)))
 
 
 def class_probabilities(output: Any) -> np.ndarray | None:
@@ -66,24 +79,18 @@ def class_probabilities(output: Any) -> np.ndarray | None:
     return scores
 
 
-def module_called(model: nn.Module, layer: str) -> nn.Module:
-    """The module of a call, named as `capture` does."""
-    name = module_of(model, layer)
-    return model if name == "model" else model.get_submodule(name)
-
-
-def structure(model: nn.Module, found: Pass, links: Sequence[Link]) -> dict[str, Any]:
+def structure(found: Pass, links: Sequence[Link]) -> dict[str, Any]:
     """The layers in the order of their calls, and the links between them by their numbers (−1 is the picture)."""
     layers = []
     for name in found.layers:
-        module = module_called(model, name)
+        module = found.modules[name]
         units, height, width = found.maps[name].shape
         layers.append(
             {
                 "name": name,
                 "kind": type(module).__name__,
                 "options": module.extra_repr(),
-                "mixing": name in found.mixing,
+                "mixing": found.mixes(name),
                 "parameters": sum(value.numel() for value in module.parameters()),
                 "units": units,
                 "size": [height, width],
@@ -110,7 +117,7 @@ def strongest_by_layer(found: Pass, links: Sequence[Link], most: int) -> dict[st
     chosen: dict[str, list[int]] = {}
     for name, maps in found.maps.items():
         sources = [link for link in links if link.target == name]
-        same = len(sources) == 1 and not sources[0].through and name not in found.mixing
+        same = len(sources) == 1 and not sources[0].through and not found.mixes(name)
         before = chosen.get(sources[0].source) if same else None
         alike = before is not None and len(found.maps[sources[0].source]) == len(maps)
         chosen[name] = list(before) if alike and before is not None else strongest(maps, most)
@@ -119,6 +126,9 @@ def strongest_by_layer(found: Pass, links: Sequence[Link], most: int) -> dict[st
 
 def reach(maps: Tensor) -> Tensor:
     """The largest size of a finite value in each map (units, H, W)."""
+    largest = maps.abs().amax((1, 2))
+    if largest.isfinite().all():
+        return largest
     return torch.where(maps.isfinite(), maps.abs(), 0).amax((1, 2))
 
 
@@ -138,12 +148,13 @@ def as_bytes(maps: Tensor, side: int | None = SIDE) -> tuple[np.ndarray, np.ndar
     return shares.nan_to_num(0).to(torch.uint8).numpy(), most.numpy().astype(np.float32)
 
 
-def opened_unit(model: nn.Module, found: Pass, links: Sequence[Link], layer: str, unit: int, most: int) -> Any:
+def opened_unit(found: Pass, links: Sequence[Link], layer: str, unit: int, most: int) -> Any:
     """(state, arrays) of one unit: its inputs, kernels, products and sum, and what the next layers make of it."""
-    module = module_called(model, layer)
+    module = found.modules[layer]
     given = found.captured.inputs.get(layer)
     output = found.maps[layer][unit]
-    state: dict[str, Any] = {"layer": layer, "unit": unit, "channels": [], "more": 0, "bias": None, "windows": None}
+    state: dict[str, Any] = {"layer": layer, "unit": unit, "channels": [], "more": 0, "bias": None}
+    state |= {"windows": None, "summed": False}
     arrays: dict[str, np.ndarray] = {"unit.out": output.float().numpy()}
     state["sources"] = [link.source for link in links if link.target == layer]
     state["known"] = call_of(module, found.captured, layer) is not None
@@ -156,10 +167,8 @@ def opened_unit(model: nn.Module, found: Pass, links: Sequence[Link], layer: str
             _add_contributions(state, arrays, made, most)
         else:
             _add_own_channel(state, arrays, module, given, axis, unit, found.maps[layer].shape)
-    after = _after(model, found, links, layer)
-    state["after"] = [
-        {"layer": one, "kind": type(model.get_submodule(module_of(model, one))).__name__} for one in after
-    ]
+    after = _after(found, links, layer)
+    state["after"] = [{"layer": one, "kind": type(found.modules[one]).__name__} for one in after]
     for k, one in enumerate(after):
         arrays[f"unit.after {k}"] = found.maps[one][unit].float().numpy()
     return state, arrays
@@ -168,7 +177,7 @@ def opened_unit(model: nn.Module, found: Pass, links: Sequence[Link], layer: str
 def _add_contributions(state: dict[str, Any], arrays: dict[str, np.ndarray], made: Any, most: int) -> None:
     shown = strongest(made.products, most)
     others = sorted(set(range(len(made.channels))) - set(shown))
-    state |= {"channels": [made.channels[k] for k in shown], "more": len(others), "bias": made.bias}
+    state |= {"channels": [made.channels[k] for k in shown], "more": len(others), "bias": made.bias, "summed": True}
     kernel = tuple(made.kernels.shape[1:])
     if state["windows"] is None and made.products.shape[1:] == (1, 1):  # a linear layer: it sees all of its input
         state["windows"] = {"kernel": list(kernel), "stride": [1, 1], "padding": [0, 0], "dilation": [1, 1]}
@@ -231,7 +240,7 @@ def _flattened_from(found: Pass, links: Sequence[Link], layer: str, given: Tenso
     return tuple(before.shape[1:]) if fits and found.axes.get(source.source, 1) == 1 else None
 
 
-def _after(model: nn.Module, found: Pass, links: Sequence[Link], layer: str) -> list[str]:
+def _after(found: Pass, links: Sequence[Link], layer: str) -> list[str]:
     """The layers that follow directly and work on each unit's map alone: normalisation, activation."""
     chain: list[str] = []
     while True:
@@ -240,7 +249,7 @@ def _after(model: nn.Module, found: Pass, links: Sequence[Link], layer: str) -> 
         if len(following) != 1 or following[0].through or following[0].target not in found.maps:
             return chain
         target = str(following[0].target)
-        module = module_called(model, target)
+        module = found.modules[target]
         same = found.maps[target].shape == found.maps[layer].shape and found.axes[target] == found.axes[layer]
         if not (isinstance(module, _AFTER) and same):
             return chain
@@ -266,9 +275,9 @@ def index_of(found: Pass, layer: str, unit: int, position: Sequence[int]) -> tup
     return (0, *indices)
 
 
-def kernels_of(model: nn.Module, layer: str, units: Sequence[int]) -> np.ndarray:
+def kernels_of(found: Pass, layer: str, units: Sequence[int]) -> np.ndarray:
     """The kernels of a convolution's units, (units, channels, h, w): of at most 3 channels, the largest; or none."""
-    module = module_called(model, layer)
+    module = found.modules[layer]
     if not isinstance(module, nn.Conv2d):
         return np.zeros((0, 0, 0, 0), np.float32)
     weight = module.weight.detach().float().cpu()[list(units)]

@@ -138,7 +138,7 @@ export default view("layer", (stage) => {
       words = `${layer.name}, unit ${spot.unit} of ${whole(layer.units)} (${layer.kind}, ${layer.size[0]} × ${layer.size[1]}): values up to ±${number(link.arrays[`reach ${spot.layer}`].data[i])}.`;
       if (box) words += ` Row ${spot.place?.[0]}, column ${spot.place?.[1]} looks at ${sized(box)} pixels of the picture.`;
     } else if (picture.pixel) words = `Row ${picture.pixel[0]}, column ${picture.pixel[1]} of the picture: the boxes are the places that look at it.`;
-    else if (!opened) words = "Each column is a layer with its strongest units. Point at a unit; click it, or a layer’s name, to open it.";
+    else if (!opened) words = `Each layer stands with its strongest units, in the order of the calls${net.wide ? " (scroll sideways for the later ones)" : ""}. Point at a unit; click it, or a layer’s name, to open it.`;
     else if (opened[1] === null) words = "Click a unit for what it is the sum of.";
     else words = "Point at a place of the unit’s map, or at an input; click a place to keep it and see its receptive field.";
     say(readout, words);
@@ -153,7 +153,7 @@ export default view("layer", (stage) => {
     const began = performance.now(), opened = state.opened, next = !opened ? "network" : opened[1] === null ? "layer" : "unit";
     const chosen = /** @type {"unit" | "layer" | "network"} */ (rule.value), index = opened ? indexOf(opened[0]) : -1;
     const turned = page !== "" && `${next} ${opened}` !== page;
-    const inside = main.contains(document.activeElement) || document.activeElement === document.body;
+    const inside = main.contains(document.activeElement) || title.contains(document.activeElement) || document.activeElement === document.body;
     body.dataset.page = next;
     net.element.hidden = next !== "network";
     wall.element.hidden = next !== "layer";
@@ -168,7 +168,7 @@ export default view("layer", (stage) => {
     const measured = state.measured && { top: state.measured.box[0], left: state.measured.box[1], bottom: state.measured.box[2], right: state.measured.box[3] };
     const box = next === "unit" ? looks(index, unit.place) : spot ? looks(spot.layer, spot.place) : null;
     const told = next === "unit" && box
-      ? `Row ${unit.place[0]}, column ${unit.place[1]} looks at ${sized(box)} pixels (the frame)${measured ? "; how strongly it depends on each is in yellow" : ""}.` : "";
+      ? `${layers()[index].size[0] * layers()[index].size[1] === 1 ? "The unit" : `Row ${unit.place[0]}, column ${unit.place[1]}`} looks at ${sized(box)} pixels (the frame)${measured ? "; how strongly it depends on each is in yellow" : ""}.` : "";
     picture.draw(box, told);
     drawReadout(box);
     drawFoot(chosen);
@@ -187,7 +187,7 @@ export default view("layer", (stage) => {
     }
     if (link.updates !== updates) frames += 1;
     updates = link.updates;
-    Object.assign(shown, { frames, updates, page: next, layer: opened?.[0] ?? null, unit: opened?.[1] ?? null, index: state.index, place: next === "unit" ? unit.place : null,
+    Object.assign(shown, { frames, updates, asked: link.ticket, answered: state.answered ?? 0, page: next, layer: opened?.[0] ?? null, unit: opened?.[1] ?? null, index: state.index, place: next === "unit" ? unit.place : null,
       sum: next === "unit" ? unit.sum : null, reached: next === "unit" ? unit.reached : null, sweep: unit.sweep, spot, pixel: picture.pixel, box, fields: Boolean(arrays["rows 0"]), pinned: state.pinned,
       measured: state.measured, altered: state.altered, scores: Array.from(arrays.scores.data), before: Array.from(arrays.before.data), status: active?.status ?? "still",
       step: active?.now.step ?? null, frame_step: state.frame_step, painted: state.painted, brought: state.brought, draw_ms: performance.now() - began });

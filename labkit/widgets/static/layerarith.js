@@ -154,3 +154,12 @@ export const lyBrief = (name) => name.slice(name.lastIndexOf(".") + 1);
 
 /** How many units are shown of how many, in words. @param {number} shown @param {number} all */
 export const lyMore = (shown, all) => (all > shown ? `+${all - shown} more` : "");
+
+/**
+ * A sum in words: "0.5 (channel 0) − 0.2 (channel 3) + 0.1 (bias)".
+ * @param {[number, string][]} parts
+ * @param {(value: number) => string} number
+ */
+export function lyAdded(parts, number) {
+  return parts.map(([value, name], i) => `${i ? (value < 0 ? " − " : " + ") : ""}${number(i ? Math.abs(value) : value)} (${name})`).join("");
+}

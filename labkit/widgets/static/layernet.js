@@ -17,7 +17,7 @@ export function layerNet(stage, { open, spot }) {
   const sheet = h("div", { class: "ly-sheet" }, canvas);
   const element = h("div", { class: "ly-scroll" }, sheet);
   let structure = /** @type {any} */ (null), columns = /** @type {any[]} */ ([]), chosen = "", lit = /** @type {LayerSpot | null} */ (null);
-  let boxes = /** @type {any[]} */ ([]), laid = "";
+  let boxes = /** @type {any[]} */ ([]), laid = "", linked = "";
 
   const point = (/** @type {LayerSpot | null} */ next) => {
     lit = next;
@@ -160,10 +160,15 @@ export function layerNet(stage, { open, spot }) {
       });
     });
   };
-  keepSharp(canvas, () => stage.draw(), signal);
+  keepSharp(canvas, () => {
+    linked = "";
+    stage.draw();
+  }, signal);
 
   return {
     element,
+    /** Whether it is wider than the page. */
+    get wide() { return element.scrollWidth > element.clientWidth + 8; },
     focus() { element.querySelector("[tabindex='0']")?.focus({ preventScroll: true }); },
     /** @param {"unit" | "layer" | "network"} rule @param {number[] | null} pixel of the picture that is pointed at */
     draw(rule, pixel) {
@@ -198,7 +203,9 @@ export function layerNet(stage, { open, spot }) {
       const size = `${sheet.clientWidth} ${sheet.clientHeight} ${columns.length} ${chosen}`;
       if (size !== laid || boxes.length !== columns.length) layOut();
       laid = size;
-      drawLinks();
+      const drawn = `${size} ${canvas.width} ${dark} ${lit?.layer} ${lit?.unit}`;
+      if (drawn !== linked) drawLinks();
+      linked = drawn;
     },
   };
 }

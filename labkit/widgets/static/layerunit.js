@@ -1,5 +1,5 @@
 // An opened unit of LayerView: input channels × kernels → sum + bias → activation, a sweep over it, and every value's arithmetic.
-import { lyAround, lyLargest, lyPlace, lyProducts, lyReach, lyReached, lySwept, lyTaps, lyWindow } from "./layerarith.js";
+import { lyAdded, lyAround, lyLargest, lyPlace, lyProducts, lyReach, lyReached, lySwept, lyTaps, lyWindow } from "./layerarith.js";
 import { lyMap, lyPaintNumbers, lyReachOf, lyUnder } from "./layermaps.js";
 import { css, diverging, reach } from "./colours.js";
 import { h, icon, say } from "./lab.js";
@@ -64,10 +64,10 @@ export function layerUnit(stage, { open }) {
   plot.addEventListener("pointermove", (/** @type {PointerEvent} */ event) => point(lyUnder(event, out.canvas, size())), { signal });
   plot.addEventListener("pointerdown", (/** @type {PointerEvent} */ event) => point(lyUnder(event, out.canvas, size())), { signal });
   plot.addEventListener("pointerleave", () => point(null), { signal });
-  plot.addEventListener("click", (/** @type {PointerEvent} */ event) => { event.stopPropagation(); pin(lyUnder(event, out.canvas, size())); }, { signal });
+  plot.addEventListener("click", (/** @type {PointerEvent} */ event) => { event.stopPropagation(); kept = null; pin(lyUnder(event, out.canvas, size())); }, { signal });
   plot.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
     const move = /** @type {Record<string, number[]>} */ ({ ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] })[event.key];
-    if (move) kept = [0, 1].map((d) => Math.min(size()[d] - 1, Math.max(0, place[d] + move[d])));
+    if (move) place = kept = [0, 1].map((d) => Math.min(size()[d] - 1, Math.max(0, place[d] + move[d])));
     else if (event.key === "Enter" || event.key === " ") pin(place);
     else return;
     hover = from = null;
@@ -114,7 +114,7 @@ export function layerUnit(stage, { open }) {
 
   // ---- building
   const build = (/** @type {any} */ unit) => {
-    const { arrays } = link, shown = arrays["unit.inputs"] && unit.channels.length ? unit.channels : [];
+    const shown = unit.channels;
     rows = shown.map((/** @type {number} */ channel, /** @type {number} */ i) => {
       const input = lyMap("ly-in"), kernel = lyMap("ly-kernel"), product = lyMap("ly-product");
       const source = unit.sources.length === 1 && unit.sources[0] !== "x" ? unit.sources[0] : null, there = source && layers()[source];
@@ -122,10 +122,10 @@ export function layerUnit(stage, { open }) {
       const name = walks ? h("button", { class: "ly-walk", title: `Open ${source} unit ${channel}`, "data-needs-kernel": true, onclick: () => open(source, channel) }, `channel ${channel}`) : h("span", {}, `channel ${channel}`);
       const range = h("span", { class: "lk-soft" });
       const row = h("div", { class: "ly-row", "data-channel": i }, h("span", { class: "ly-channelname" }, name, range), input.element);
-      if (arrays["unit.kernels"]) row.append(h("span", { class: "ly-sign" }, "×"), kernel.element, h("span", { class: "ly-sign" }, "="), product.element);
+      if (unit.summed) row.append(h("span", { class: "ly-sign" }, "×"), kernel.element, h("span", { class: "ly-sign" }, "="), product.element);
       input.element.addEventListener("pointermove", (/** @type {PointerEvent} */ event) => {
         hover = null;
-        from = { channel: i, place: lyUnder(event, input.canvas, arrays["unit.inputs"].shape.slice(1)) };
+        from = { channel: i, place: lyUnder(event, input.canvas, link.arrays["unit.inputs"].shape.slice(1)) };
         focused = i;
         stage.draw();
       });
@@ -147,7 +147,7 @@ export function layerUnit(stage, { open }) {
 
   const words = (/** @type {any} */ unit, /** @type {any} */ layer) => {
     const count = unit.channels.length + unit.more;
-    if (link.arrays["unit.kernels"]) return `${layer.kind}: ${count === 1 ? "the input channel" : `each of ${whole(count)} input channels`} × its kernel${unit.bias === null || unit.bias === 0 ? "" : ", plus the bias"}${count === 1 ? "" : ", summed"}${unit.more ? `; the ${unit.channels.length} with the largest products are shown one by one` : ""}.`;
+    if (unit.summed) return `${layer.kind}: ${count === 1 ? "the input channel" : `each of ${whole(count)} input channels`} × its ${layer.kind.startsWith("Conv") ? "kernel" : "weights"}${unit.bias === null || unit.bias === 0 ? "" : ", plus the bias"}${count === 1 ? "" : ", summed"}${unit.more ? `; the ${unit.channels.length} with the largest products are shown one by one` : ""}.`;
     if (unit.channels.length) return `${layer.kind}${layer.options ? ` (${layer.options})` : ""}: made of one channel. Click a place for its arithmetic.`;
     return `${layer.kind}: ${unit.known ? "click a place for its arithmetic." : "its arithmetic is not opened here; this is what it gave."}`;
   };
@@ -183,10 +183,10 @@ export function layerUnit(stage, { open }) {
       const field = arrays[`unit.after ${k}`], own = lyReachOf(field, 0) || 1;
       part.map.canvas.style.aspectRatio = `${width} / ${height}`;
       lyPaintNumbers(part.map.canvas, field, 0, own, dark);
-      part.map.mark({ top: place[0], left: place[1], bottom: place[0] + 1, right: place[1] + 1 }, map.shape);
+      part.map.mark(one ? null : { top: place[0], left: place[1], bottom: place[0] + 1, right: place[1] + 1 }, map.shape);
       say(part.range, one ? number(field.data[0]) : `±${number(own)}`);
     });
-    say(bias, unit.bias === null ? "" : `Σ ${unit.bias === 0 ? "" : `+ bias ${number(unit.bias)}`} ${value === 1 ? "" : `, × ${number(value)} by hand`} =`);
+    say(bias, unit.bias === null ? "" : `Σ${unit.bias === 0 ? "" : ` + bias ${number(unit.bias)}`}${value === 1 ? "" : `, × ${number(value)} by hand`} =`);
     bias.hidden = unit.bias === null;
     drawSweep(map, one);
     drawArithmetic(unit, map, dark, value);
@@ -201,15 +201,17 @@ export function layerUnit(stage, { open }) {
   };
 
   const drawMaps = (/** @type {any} */ unit, /** @type {Field} */ map, /** @type {number} */ most, /** @type {boolean} */ dark) => {
-    const { arrays } = link, given = arrays["unit.inputs"], kernels = arrays["unit.kernels"], products = arrays["unit.products"];
-    const [height, width] = map.shape;
+    // What an earlier unit left in the page does not count.
+    const { arrays } = link, given = arrays["unit.inputs"], kernels = unit.summed ? arrays["unit.kernels"] : null, products = unit.summed ? arrays["unit.products"] : null;
+    const [height, width] = map.shape, one = height * width === 1;
     const goes = from && unit.windows ? lyAround(lyReached(unit.windows, from.place, map.shape)) : null;
-    const spot = { top: place[0], left: place[1], bottom: place[0] + 1, right: place[1] + 1 };
+    const spot = one ? null : { top: place[0], left: place[1], bottom: place[0] + 1, right: place[1] + 1 };
+    plot.dataset.one = one ? "yes" : "no";
     out.canvas.style.aspectRatio = `${width} / ${height}`;
     lyPaintNumbers(out.canvas, map, 0, most, dark, at >= 0 ? at + 1 : Infinity);
     out.mark(from ? goes : spot, map.shape);
-    if (!given || !unit.channels.length) return;
-    const shape = given.shape.slice(1), window_ = unit.windows && lyWindow(unit.windows, place);
+    if (!unit.channels.length) return;
+    const shape = given.shape.slice(1), window_ = unit.windows && shape[0] * shape[1] > 1 && lyWindow(unit.windows, place);
     const widest = kernels ? reach(kernels.data) || 1 : 1, largest = products ? reach(products.data) || 1 : 1, all = reach(given.data) || 1;
     rows.forEach((row, i) => {
       if (row.rest) {
@@ -247,19 +249,20 @@ export function layerUnit(stage, { open }) {
   };
 
   const drawArithmetic = (/** @type {any} */ unit, /** @type {Field} */ map, /** @type {boolean} */ dark, /** @type {number} */ value) => {
-    const { arrays } = link, given = arrays["unit.inputs"], kernels = arrays["unit.kernels"], products = arrays["unit.products"];
+    const { arrays } = link, given = arrays["unit.inputs"], kernels = unit.summed ? arrays["unit.kernels"] : null, products = unit.summed ? arrays["unit.products"] : null;
     const cell = place[0] * map.shape[1] + place[1], result = map.data[cell];
     const channel = Math.min(focused, Math.max(0, unit.channels.length - 1));
-    cells.parentElement.hidden = !given || !unit.windows || !unit.channels.length;
+    cells.parentElement.hidden = !unit.windows || !unit.channels.length;
+    const at_ = map.data.length === 1 ? "" : `Row ${place[0]}, column ${place[1]}: `;
     sum = { place, total: result, channel, channel_sum: null };
     if (kernels && products) {
       const each = unit.channels.map((/** @type {number} */ _, /** @type {number} */ i) => products.data[i * map.shape[0] * map.shape[1] + cell]);
       const rest = unit.more ? arrays["unit.rest"].data[cell] : 0;
-      const parts = each.map((/** @type {number} */ part, /** @type {number} */ i) => `${number(part)} (channel ${unit.channels[i]})`);
-      if (unit.more) parts.push(`${number(rest)} (${whole(unit.more)} more)`);
-      if (unit.bias) parts.push(`${number(unit.bias)} (bias)`);
-      say(sums, `Row ${place[0]}, column ${place[1]}: ${parts.join(" + ")} ${value === 1 ? "" : `, × ${number(value)} `}= ${number(result)}`);
-    } else say(sums, `Row ${place[0]}, column ${place[1]}: ${number(result)}`);
+      const parts = each.map((/** @type {number} */ part, /** @type {number} */ i) => /** @type {[number, string]} */ ([part, `channel ${unit.channels[i]}`]));
+      if (unit.more) parts.push([rest, `${whole(unit.more)} more`]);
+      if (unit.bias) parts.push([unit.bias, "bias"]);
+      say(sums, `${at_}${lyAdded(parts, number)}${value === 1 ? "" : `, × ${number(value)} by hand`} = ${number(result)}`);
+    } else say(sums, `${at_}${number(result)}`);
     if (cells.parentElement.hidden) return;
     const taps = lyTaps(unit.windows, place, given.shape.slice(1));
     if (taps.length > LY_CELLS) {
