@@ -8,6 +8,7 @@ from labkit.plots.dissection import detectors, dissection
 from labkit.plots.drawing import drawing
 from labkit.plots.embedding import embedding
 from labkit.plots.ensemble import ensemble
+from labkit.plots.features import features
 from labkit.plots.flow import flow
 from labkit.plots.handmade import filters, handmade
 from labkit.plots.landscape import landscape, landscape_line
@@ -35,6 +36,7 @@ __all__ = [
     "ensemble",
     "filtered",
     "filters",
+    "features",
     "flow",
     "handmade",
     "landscape",
