@@ -20,6 +20,12 @@ NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
             "(300, 300, '3')",
         ),
         (
+            "01_features_or_learning",
+            {"training"},
+            "player.trainer.step_count, many['network'] > many['regression'], sorted(scores)",
+            "(400, True, ['aggregates', 'last payment', 'network'])",
+        ),
+        (
             "02_neurons_and_layers",
             {"playground"},
             "[v.trainer.step_count for v in (one, single, hidden)], len(spiral.players), fast.player.status",
