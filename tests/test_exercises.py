@@ -118,6 +118,24 @@ def test_a_mistake_of_the_learners_code_is_shown_with_its_line():
     assert "return predicted.magic()" in message
 
 
+def test_the_line_is_the_learners_also_where_a_library_raised_and_none_where_the_call_failed():
+    def accuracy(predicted, target):
+        return np.linalg.inv(np.zeros((2, 2)))
+
+    message = labkit.exercise("start.accuracy").check(accuracy).message
+    assert message.endswith("in the line: return np.linalg.inv(np.zeros((2, 2)))")
+    message = labkit.exercise("start.accuracy").check(lambda: 1).message
+    assert "takes 0 positional arguments but 2 were given" in message
+    assert "in the line" not in message
+
+
+def test_complex_numbers_are_refused_and_a_number_with_a_gradient_counts():
+    message = labkit.exercise("descent.limit").check(lambda x: 1j).message
+    assert message == "The limit should be real; received complex numbers."
+    message = labkit.exercise("backprop.finite_difference").check(lambda *_: torch.ones((), requires_grad=True)).message
+    assert message == "The finite difference should be 36.03; received 1."
+
+
 def test_hints_come_one_after_the_other_and_the_last_stays():
     exercise = labkit.exercise("start.accuracy")
     exercise._hints_given = 0

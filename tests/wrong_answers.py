@@ -235,7 +235,7 @@ WRONG = {
         "all eigenvalues": limit(of=lambda values: 2 / values.sum()),
         "Singular values": lambda x: 2 / (2 * torch.linalg.svdvals(x)[0] / len(x)),
         "no bias": limit(lambda x: 2 * (x - x.mean(0)).T @ (x - x.mean(0)) / len(x)),
-        "should have the shape (); received (3,)": limit(of=lambda values: 2 / values),
+        "should be one number; received an array of the shape (3,)": limit(of=lambda values: 2 / values),
     },
     "descent.momentum": {
         "a running mean": momentum(v=lambda s: s.momentum * s.v + (1 - s.momentum) * s.g),

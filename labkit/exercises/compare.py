@@ -21,9 +21,12 @@ def tensors(given: Any, *names: str) -> list[torch.Tensor]:
 def tensor(value: Any, name: str) -> torch.Tensor:
     """One result as a float64 tensor; a number becomes one without dimensions."""
     try:
-        return torch.as_tensor(value).detach().to("cpu", torch.float64)
+        given = torch.as_tensor(value).detach()
     except (TypeError, ValueError, RuntimeError):
         raise Mistake(f"{name} should be a number or an array of numbers; received {type(value).__name__}.") from None
+    if given.is_complex():
+        raise Mistake(f"{name} should be real; received complex numbers.")
+    return given.to("cpu", torch.float64)
 
 
 def compare(name: str, given: torch.Tensor, expected: Any, mistakes: Iterable[tuple[Any, str]]) -> None:
@@ -34,6 +37,8 @@ def compare(name: str, given: torch.Tensor, expected: Any, mistakes: Iterable[tu
         if _same(given, wrong):
             raise Mistake(words)
     right = torch.as_tensor(expected)
+    if given.shape != right.shape and right.ndim == 0:
+        raise Mistake(f"{name} should be one number; received an array of the shape {tuple(given.shape)}.")
     if given.shape != right.shape:
         raise Mistake(f"{name} should have the shape {tuple(right.shape)}; received {tuple(given.shape)}.")
     raise Mistake(f"{name} should be {_text(right)}; received {_text(given)}.")

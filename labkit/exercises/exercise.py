@@ -55,10 +55,9 @@ class Exercise:
         except Mistake as mistake:
             return Outcome("wrong", str(mistake))
         except Exception as error:  # the learner's own code: told, not raised, so that the notebook runs on
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            return Outcome(
-                "wrong", f"Your code stopped with {type(error).__name__}: {error}\nin the line: {where.line or '?'}"
-            )
+            line = _own_line(answer, error)
+            where = f"\nin the line: {line}" if line else ""
+            return Outcome("wrong", f"Your code stopped with {type(error).__name__}: {error}{where}")
         return Outcome("right", self.praise)
 
     def hint(self) -> Outcome:
@@ -88,10 +87,17 @@ def call(function: Any, *arguments: Any) -> Any:
     return result
 
 
+def _own_line(function: Any, error: Exception) -> str | None:
+    """The learner's own line that led to the error; None where the call itself failed, as with a missing argument."""
+    file = getattr(getattr(function, "__code__", None), "co_filename", None)
+    own = [frame.line for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    return own[-1] if own else None
+
+
 def number(value: Any, what: str) -> float:
     """A learner's result as a number; a tensor with one value counts as one."""
     try:
-        return float(value)
+        return float(value.detach() if hasattr(value, "detach") else value)
     except (TypeError, ValueError, RuntimeError):
         raise Mistake(f"{what} should be one number; received {_brief(value)}.") from None
 
