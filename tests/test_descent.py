@@ -85,7 +85,7 @@ def by_hand(name, start, lr, momentum, steps):
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-@pytest.mark.parametrize("momentum", [0.9, 0.5, 0.0])
+@pytest.mark.parametrize("momentum", [0.9, 0.5, 0.0, 0])
 def test_paths_are_those_of_the_formulas(name, momentum):
     lr = 0.005 if name in descent.PLAIN else 0.2
     path = descend(FUNCTIONS["ravine"], (-3.5, 1.5), name, lr=lr, momentum=momentum, steps=60)

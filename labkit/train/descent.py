@@ -276,6 +276,14 @@ def best_rates(
     return found
 
 
+_PLANES = {
+    "pca": "the plane of its path",
+    "runs": "the plane of the given runs",
+    "filter": "a plane by chance",
+    "random": "a plane by chance",
+}
+
+
 def of_network(model: nn.Module, ds: Any, landscape: Landscape, loss: str | Loss | None = None) -> Function:
     """The loss of a real network on a plane through its weights, as a function of the place on that plane.
 
@@ -297,7 +305,7 @@ def of_network(model: nn.Module, ds: Any, landscape: Landscape, loss: str | Loss
         start=(float(first[0]), float(first[1])),
         rates=(float(f"{rates[0]:.1e}"), float(f"{rates[1]:.1e}")),
         columns=len(landscape.a),
-        formula=f"loss of the network at (x, y) of a plane ({landscape.kind})",
+        formula=f"loss of the network at (x, y) of {_PLANES[landscape.kind]}",
         about="A real network: every place of the plane is a set of weights. The optimisers move in this plane only.",
         source="labkit.train.landscape; Li et al. 2018, arXiv 1712.09913",
     )
@@ -342,7 +350,7 @@ def _paths(
     groups: dict[str, Groups] = {}
     for row, (name, lr) in zip(rows, runs, strict=True):
         groups.setdefault(name, []).append({"params": [row], "lr": lr})
-    optimizers = [OPTIMIZERS[name](group, momentum) for name, group in groups.items()]
+    optimizers = [OPTIMIZERS[name](group, float(momentum)) for name, group in groups.items()]  # Adam refuses a whole 0
     points, losses = now.new_empty(steps + 1, *now.shape), now.new_empty(steps + 1, len(runs))
     for step in range(steps + 1):
         points[step] = now
