@@ -24,6 +24,7 @@ class Beside:
         self._rest: dict[str, float] = {}
         self._done: set[str] = set()
         self._running = False
+        self._thread: threading.Thread | None = None
         self._changed = threading.Condition()
         _ALL.add(self)
 
@@ -32,7 +33,8 @@ class Beside:
             self._wishes[kind] = work
             if not self._running:
                 self._running = True
-                threading.Thread(target=self._run, name="labkit-beside", daemon=True).start()
+                self._thread = threading.Thread(target=self._run, name="labkit-beside", daemon=True)
+                self._thread.start()
 
     def rested(self, kind: str) -> bool:
         """Whether nothing of this kind waits or runs, and, once done, it has rested four times as long as it took.
@@ -43,10 +45,11 @@ class Beside:
             return kind not in self._wishes and time.monotonic() >= self._rest.get(kind, 0.0)
 
     def finish(self) -> None:
-        """Forget what waits, and return when what runs is done."""
+        """Forget what waits, and return when the thread has ended."""
         with self._changed:
             self._wishes.clear()
-        self.wait()
+        if self._thread is not None:
+            self._thread.join()
 
     def wait(self) -> None:
         """Until everything that was asked for is done."""

@@ -92,7 +92,8 @@ def test_from_the_network_to_one_value_and_back(page):
         until(page, f"v => v.page === '{page_}' && !v.pinned")
     view.locator(".ly-unit").first.click()
     until(page, "v => v.page === 'unit'")
-    view.locator(".ly-unitpage").click(position={"x": 600, "y": 75})  # beside what is open
+    box = view.locator(".ly-actions").bounding_box()
+    page.mouse.click(box["x"] + box["width"] - 4, box["y"] + 8)  # beside what is open
     until(page, "v => v.page === 'layer'")
 
 

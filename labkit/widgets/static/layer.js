@@ -15,6 +15,7 @@ const LY_STATUS = /** @type {Record<string, string>} */ ({
 const LY_RULES = /** @type {[string, string, string][]} */ ([
   ["unit", "each unit its own", "Colours: each unit has its own range"], ["layer", "one for each layer", "Colours: one range for each layer"],
   ["network", "one for the network", "Colours: one range for the whole network"]]);
+const LY_OUTSIDE = ".lk-card, .ly-body, .ly-main, .ly-wall, .ly-tiles, .ly-unitpage, .ly-actions, .ly-equation, .ly-inputs, .ly-total";
 
 export default view("layer", (stage) => {
   const { link, root, signal } = stage;
@@ -85,7 +86,7 @@ export default view("layer", (stage) => {
   root.append(card);
   // Outside of what is open, a click goes one level back.
   card.addEventListener("click", (/** @type {MouseEvent} */ event) => {
-    if (event.target === main || event.target === card || event.target === wall.element || event.target === unit.element) back();
+    if (/** @type {Element} */ (event.target).matches(LY_OUTSIDE)) back();
   }, { signal });
 
   // ---- drawing

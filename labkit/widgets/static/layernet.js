@@ -1,6 +1,6 @@
 // The overview of LayerView: a column for each layer, its strongest units as thumbnails, and the links between them.
 import { lyBrief, lyLooking, lyMore, lyReach } from "./layerarith.js";
-import { lyMap, lyPaintBytes, lyUnder } from "./layermaps.js";
+import { LyAtlas, lyMark, lyUnder } from "./layermaps.js";
 import { h, keepSharp, say } from "./lab.js";
 import { number } from "./numbers.js";
 
@@ -13,8 +13,8 @@ import { number } from "./numbers.js";
  */
 export function layerNet(stage, { open, spot }) {
   const { signal } = stage;
-  const canvas = h("canvas", { class: "ly-links", "aria-hidden": "true" });
-  const sheet = h("div", { class: "ly-sheet" }, canvas);
+  const canvas = h("canvas", { class: "ly-links", "aria-hidden": "true" }), maps = h("canvas", { class: "ly-links", "aria-hidden": "true" });
+  const sheet = h("div", { class: "ly-sheet" }, canvas, maps), atlas = new LyAtlas();
   const element = h("div", { class: "ly-scroll" }, sheet);
   let structure = /** @type {any} */ (null), columns = /** @type {any[]} */ ([]), chosen = "", lit = /** @type {LayerSpot | null} */ (null);
   let boxes = /** @type {any[]} */ ([]), laid = "", linked = "";
@@ -28,12 +28,11 @@ export function layerNet(stage, { open, spot }) {
     const { layers } = structure;
     columns = layers.map((/** @type {any} */ layer, /** @type {number} */ k) => {
       const units = stage.link.state.chosen[k].map((/** @type {number} */ unit) => {
-        const map = lyMap();
-        const [height, width] = layer.size;
-        map.canvas.style.aspectRatio = `${width} / ${height}`;
+        const [height, width] = layer.size, map = lyMark();
+        map.element.style.aspectRatio = `${width} / ${height}`;
         const button = h("button", { class: "ly-unit", tabindex: -1, "data-layer": k, "data-unit": unit, "data-small": height * width === 1 ? "yes" : "no",
           onclick: () => open(layer.name, unit),
-          onpointermove: (/** @type {PointerEvent} */ event) => point({ layer: k, unit, place: lyUnder(event, map.canvas, layer.size) }),
+          onpointermove: (/** @type {PointerEvent} */ event) => point({ layer: k, unit, place: lyUnder(event, map.element, layer.size) }),
           onpointerleave: () => point(null), onfocus: () => point({ layer: k, unit, place: null }), onblur: () => point(null) }, map.element);
         return { unit, map, button };
       });
@@ -46,7 +45,7 @@ export function layerNet(stage, { open, spot }) {
           more ? h("button", { class: "ly-more", tabindex: -1, title: `The ${units.length} units with the largest values are shown. See all ${layer.units}`, onclick: () => open(layer.name, null) }, more) : null), range);
       return { layer, units, head, range, element: element_ };
     });
-    sheet.replaceChildren(canvas, ...columns.map((column) => column.element));
+    sheet.replaceChildren(canvas, maps, ...columns.map((column) => column.element));
     sheet.style.setProperty("--ly-columns", String(columns.length));
     const first = columns[0]?.head;
     if (first) first.tabIndex = 0;
@@ -81,6 +80,22 @@ export function layerNet(stage, { open, spot }) {
       };
       return { head: of(head), all: of(whole), units: units.map((/** @type {any} */ one) => of(one.map.element)) };
     });
+  };
+  const drawMaps = (/** @type {Map<string, number>} */ off) => {
+    const pen = maps.getContext("2d");
+    if (!pen || !maps.clientWidth) return;
+    pen.clearRect(0, 0, maps.clientWidth, maps.clientHeight);
+    const from = atlas.end();
+    columns.forEach(({ layer, units }, k) => {
+      const [height, width] = stage.link.arrays[`maps ${k}`].shape.slice(1);
+      units.forEach((/** @type {any} */ one, /** @type {number} */ i) => {
+        const { left, top, right, bottom } = boxes[k].units[i];
+        pen.globalAlpha = off.get(`${layer.name} ${one.unit}`) === 0 ? 0.45 : 1;
+        pen.imageSmoothingEnabled = width > (right - left) * devicePixelRatio; // averaged where it shrinks, else sharp
+        pen.drawImage(from, ...atlas.at(k, i), width, height, left, top, right - left, bottom - top);
+      });
+    });
+    pen.globalAlpha = 1;
   };
   const drawLinks = () => {
     const pen = canvas.getContext("2d");
@@ -164,6 +179,7 @@ export function layerNet(stage, { open, spot }) {
     linked = "";
     stage.draw();
   }, signal);
+  keepSharp(maps, () => stage.draw(), signal);
 
   return {
     element,
@@ -181,13 +197,17 @@ export function layerNet(stage, { open, spot }) {
       }
       sheet.dataset.skips = structure.links.some((/** @type {any[]} */ [from, to]) => from >= 0 && to !== from + 1) ? "yes" : "no";
       const off = new Map(state.altered.map((/** @type {any[]} */ [layer, unit, factor]) => [`${layer} ${unit}`, factor]));
+      const size = `${sheet.clientWidth} ${sheet.clientHeight} ${columns.length} ${chosen}`;
+      if (size !== laid || boxes.length !== columns.length) layOut();
+      laid = size;
+      atlas.begin(columns.map(({ units }) => units.length));
       columns.forEach(({ layer, units, range }, k) => {
         const field = arrays[`maps ${k}`], reaches = arrays[`reach ${k}`].data, whole = arrays.reach.data[k];
         const rows = arrays[`rows ${k}`], across = arrays[`columns ${k}`];
         const down = pixel && rows && lyLooking(rows.data, pixel[0]), right = pixel && across && lyLooking(across.data, pixel[1]);
         const box = down && right ? { top: down[0], bottom: down[1], left: right[0], right: right[1] } : null;
         units.forEach(({ unit, map, button }, /** @type {number} */ i) => {
-          lyPaintBytes(map.canvas, field, i, reaches[i], lyReach(rule, reaches[i], whole, arrays.reach.data), dark);
+          atlas.put(k, i, field, reaches[i], lyReach(rule, reaches[i], whole, arrays.reach.data), dark);
           map.mark(box, layer.size);
           const factor = off.get(`${layer.name} ${unit}`);
           button.dataset.altered = factor === undefined ? "no" : factor === 0 ? "off" : "yes";
@@ -200,9 +220,7 @@ export function layerNet(stage, { open, spot }) {
         range.hidden = rule !== "layer";
         say(range, `±${number(whole)}`);
       });
-      const size = `${sheet.clientWidth} ${sheet.clientHeight} ${columns.length} ${chosen}`;
-      if (size !== laid || boxes.length !== columns.length) layOut();
-      laid = size;
+      drawMaps(off);
       const drawn = `${size} ${canvas.width} ${dark} ${lit?.layer} ${lit?.unit}`;
       if (drawn !== linked) drawLinks();
       linked = drawn;
