@@ -68,6 +68,18 @@ def test_random_stacks_see_what_the_formula_says(seed):
         assert tuple(fields[i, j]) == (top, left, bottom, right)
 
 
+def test_a_network_whose_values_overflow_single_precision_has_its_fields_all_the_same():
+    model = nn.Sequential(*(nn.Conv2d(2, 2, 3, padding=1, bias=False) for _ in range(3)))
+    with torch.no_grad():
+        for conv in model:
+            conv.weight.copy_(1e30 * (-1.0) ** torch.arange(36).reshape(2, 2, 3, 3))
+    x = torch.rand(1, 2, 24, 20)
+    assert not model(x).isfinite().all()
+    fields = receptive_fields(model, x, ["2"])["2"]
+    for i, j in itertools.product(range(24), range(20)):
+        assert tuple(fields[i, j]) == (i - 3, j - 3, i + 4, j + 4)
+
+
 def test_a_field_larger_than_the_picture_reaches_beyond_it():
     """Three 7 x 7 convolutions on 8 x 8 pixels: no place's field ends inside on both sides."""
     model = nn.Sequential(*[nn.Conv2d(1, 1, 7, padding=3) for _ in range(3)])

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.backends import nnpack
 
 from labkit.activations.calls import module_of
 from labkit.activations.capture import choose_layers, random_numbers_given_back
@@ -108,9 +109,11 @@ def receptive_fields(model: nn.Module, x: Tensor, layers: Sequence[str], read: R
         raise DataError(f"Expected pictures (n, channels, height, width), received {shown}.")
     names = list(layers)
     choose_layers(model, [module_of(model, name) for name in names])
-    twin = copy.deepcopy(model).cpu().double().eval()
-    base = x[:1].detach().cpu().double()
-    with torch.no_grad(), random_numbers_given_back([base]), _unmixed(twin):
+    twin, base = copy.deepcopy(model).cpu().float().eval(), x[:1].detach().cpu().float()
+    # NNPACK computes a convolution by tiles, in all of which one NaN would show.
+    with torch.no_grad(), random_numbers_given_back([base]), _unmixed(twin), nnpack.flags(enabled=False):
+        if not all(values.isfinite().all() for values in _outputs(twin, base, names, read).values()):
+            twin, base = twin.double(), base.double()  # several times slower, and does not overflow
         ends = [_beyond(twin, base, side, _seen(twin, base, names, side, read), read) for side in (0, 1)]
     rows, columns = ends
     return {
@@ -121,6 +124,10 @@ def receptive_fields(model: nn.Module, x: Tensor, layers: Sequence[str], read: R
 
 def _seen(twin: nn.Module, base: Tensor, names: list[str], side: int, read: Read) -> dict[str, np.ndarray]:
     """{layer: (rows or columns of the input, *places) bool: whether the place sees it}."""
+
+    def blind(output: Any, module: nn.Module, layer: str) -> Tensor:
+        return read(output, module, layer).amax(1).isnan()  # the largest of numbers one of which is NaN is NaN
+
     found: dict[str, list[np.ndarray]] = {name: [] for name in names}
     length = base.shape[2 + side]
     for start in range(0, length, AT_ONCE):
@@ -128,8 +135,8 @@ def _seen(twin: nn.Module, base: Tensor, names: list[str], side: int, read: Read
         batch = base.repeat(len(lines), 1, 1, 1)
         for i, line in enumerate(lines):
             batch[i].select(1 + side, line).fill_(torch.nan)
-        for name, values in _outputs(twin, batch, names, read).items():
-            found[name].append(values.isnan().any(1).numpy())
+        for name, values in _outputs(twin, batch, names, blind).items():
+            found[name].append(values.numpy())
     return {name: np.concatenate(parts) for name, parts in found.items()}
 
 
