@@ -261,6 +261,17 @@ def test_without_the_probe_it_looks_back_at_checkpoints():
     assert torch.equal(view.captured["output"], capture(start, view.picture)["output"])
 
 
+def test_a_reloaded_page_gets_again_what_it_had_not_seen(vgg):
+    view = LayerView(vgg, PICTURES)
+    Page(view)
+    do(view, "look", index=1)
+    do(view, "open", layer="conv1_1", unit=0)
+    page = Page(view)  # loaded anew: it knows the unit alone
+    assert "maps 0" not in page.arrays
+    do(view, "open", layer=None, unit=None)
+    np.testing.assert_array_equal(page.arrays["maps 0"], view._shown[1]["maps 0"])
+
+
 def test_says_what_is_wrong(vgg):
     with pytest.raises(SettingError, match="received int"):
         LayerView(3, PICTURES)

@@ -171,6 +171,7 @@ class LayerView(PlayedView):
 
     def everything(self) -> tuple[dict[str, Any], dict[str, np.ndarray], dict[str, np.ndarray]]:
         state, arrays = self._frame()
+        self._sent.clear()  # the page will know what is seen now, and nothing of what was sent before
         fixed = {"structure": self._structure, "classes": self._pictures.classes, "count": len(self._pictures.inputs)}
         return {**self._state(), **fixed, **state}, {**arrays, **self._fields}, self._columns()
 
