@@ -47,7 +47,9 @@ export default view("flow", (stage) => {
     h("span", { class: "fl-key" }, h("i", { class: "fl-line" }), "root mean square"),
     h("span", { class: "fl-key" }, h("i", { class: "fl-line fl-dashed" }), "of the weights’ gradient"),
     h("span", { class: "fl-key", "data-key": "dead" }, h("i", { class: "fl-dead" }), "dead: 0 for the whole batch"),
-    h("span", { class: "fl-key", "data-key": "saturated" }, h("i", { class: "fl-saturated" }), "saturated: where the curve is flat"));
+    h("span", { class: "fl-key", "data-key": "saturated" }, h("i", { class: "fl-saturated" }), "saturated: where the curve is flat"),
+    h("span", { class: "fl-key", "data-key": "usual" }, h("i", { class: "fl-line fl-dotted" }), "usual update, 10⁻³"),
+    h("span", { class: "fl-key", "data-key": "unmoved" }, h("span", { "aria-hidden": "true" }, "×"), "update of exactly 0"));
   const which = h("h4", {}), kind = h("p", { class: "lk-note" });
   const rows = FLOW_ROWS.map(([key, words]) => ({ key, value: h("td", {}), words }));
   const lines = rows.map(({ words, value }) => h("tr", {}, h("th", { scope: "row" }, words), value));
@@ -113,11 +115,11 @@ export default view("flow", (stage) => {
     const shares = some("dead") || some("saturated");
     const heights = { activations: 148, gradients: 168, shares: shares ? 60 : 0, updates: 84 };
     const lowest = link.state.lowest;
-    let top = 24;
+    let top = 26;
     const panels = /** @type {import("./flowpaint.js").FlowPanel[]} */ ([]);
     const add = (/** @type {any} */ made) => {
       panels.push({ lowest, lines: [], range: [0, 1], ...made, top });
-      top += made.height + 36;
+      top += made.height + 40;
     };
     add({ kind: "strip", title: "Size of the outputs", height: heights.activations, range: ranges.activations, histogram: field("activations"),
       lines: [{ values: field("activation_rms").data, dashed: false }] });
@@ -125,11 +127,12 @@ export default view("flow", (stage) => {
       lines: [{ values: field("gradient_rms").data, dashed: false }, { values: field("weight_gradient_rms").data, dashed: true }] });
     if (shares) add({ kind: "shares", title: some("dead") ? (some("saturated") ? "Dead and saturated" : "Dead units") : "Saturated outputs", height: heights.shares,
       lines: [{ values: field("dead").data, dashed: false }, { values: field("saturated").data, dashed: true }] });
-    add({ kind: "updates", title: some("update_ratio") ? "Update over weights (dotted: 10⁻³ is usual)" : "Update over weights: after the first step", height: heights.updates, range: ranges.updates,
+    add({ kind: "updates", title: some("update_ratio") ? "Update over weights" : "Update over weights: after the first step", height: heights.updates, range: ranges.updates,
       lines: [{ values: field("update_ratio").data, dashed: false }] });
-    const height = top + 6;
+    const height = top + 2;
     plot.style.height = `${height}px`;
     for (const key of ["dead", "saturated"]) legend.querySelector(`[data-key=${key}]`).hidden = !some(key);
+    legend.querySelector("[data-key=unmoved]").hidden = !field("update_ratio").data.some((/** @type {number} */ ratio) => ratio === 0);
     [...bar.children].forEach((cell, i) => { cell.style.background = flowColour((0.5 * (i + 0.5)) / 12, theme.dark); });
     if (pen && canvas.clientWidth) paintFlow(pen, { width: canvas.clientWidth, height }, panels, names, theme);
     drawChosen(height);

@@ -46,7 +46,7 @@ export function paintFlow(pen, { width, height }, panels, names, theme) {
     pen.fillStyle = theme.text;
     pen.textAlign = "left";
     pen.font = `600 12px ${theme.font}`;
-    pen.fillText(panel.title, 0, panel.top - 12);
+    pen.fillText(panel.title, 0, panel.top - 15);
     pen.font = `12px ${theme.font}`;
     if (panel.kind === "strip") paintStrip(pen, panel, columns, names.length, width, theme);
     else if (panel.kind === "shares") paintShares(pen, panel, columns, width, theme);
