@@ -53,7 +53,7 @@ export function stopMenu({ link, signal }, epochs = false) {
   };
   button.addEventListener("click", () => open(box.hidden), { signal });
   const submit = () => {
-    const conditions = Object.fromEntries(fields.map((field) => [field.dataset.key, typed(field.value)]).filter(([, value]) => value !== null));
+    const conditions = Object.fromEntries(fields.map((field) => [field.dataset.key, typed(field.value)]).filter(([, value]) => Number(value) > 0));
     if (conditions.step) conditions.step = Math.round(conditions.step * perUnit);
     link.do("stop_when", { conditions });
     close();
@@ -64,6 +64,9 @@ export function stopMenu({ link, signal }, epochs = false) {
   };
   onForm(box, submit, close, signal);
   const element = h("div", { class: "lk-menu" }, button, box);
+  document.addEventListener("pointerdown", (event) => {
+    if (!box.hidden && !element.contains(/** @type {Node} */ (event.target))) open(false);
+  }, { signal });
   let last = "";
   return {
     element,

@@ -232,6 +232,7 @@ export function view(name, build) {
         const stage = { link, root, signal, theme: () => theme, draw, announce: voice.say };
         link.guard(() => { paint = build(stage); });
         link.listen(draw, signal);
+        root.addEventListener("focusout", draw, { signal }); // a field left with nonsense in it shows again what is in force
         onTheme(() => { theme = readTheme(root); draw(); }, signal);
         const disconnected = () => { if (el.closest(".jupyter-widgets-disconnected")) link.lose(); };
         const watcher = new MutationObserver(disconnected);

@@ -43,7 +43,9 @@ function numberField(label, set, signal) {
   field.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => { if (event.key === "Enter") take(); }, { signal });
   return {
     element: field,
-    draw: (/** @type {number} */ value) => { if (document.activeElement !== field) field.value = String(Number(value.toPrecision(4))); },
+    draw: (/** @type {number} */ value) => {
+      if (document.activeElement !== field) field.value = Math.abs(value) < 1e4 ? String(Number(value.toPrecision(4))) : value.toExponential(0).replace("+", "");
+    },
   };
 }
 
@@ -73,8 +75,8 @@ export function optControls({ link, signal }, newest) {
   const momentum = slide({ word: "Momentum", title: "Of Momentum and Nesterov, and β₁ of Adam and AdamW", min: 0, max: 0.99, step: 0.01, log: false, signal,
     set: (value) => newest.ask("set", { momentum: value }) });
   const place = ["x", "y"].map((word, i) => numberField(`Start, ${word}`, (value) => {
-    const start = [...link.state.start];
-    start[i] = value;
+    const start = [...link.state.start], [low, high] = link.state.limits[i];
+    start[i] = Math.min(high, Math.max(low, value)); // off the map it could not be seen
     link.do("set", { start });
   }, signal));
   const button = (/** @type {string} */ action, /** @type {string} */ word, /** @type {string} */ title) =>
