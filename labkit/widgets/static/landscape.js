@@ -115,7 +115,7 @@ export default view("landscape", (stage) => {
     bar.style.transform = `scaleX(${share ?? 0})`;
     const k = steps ? atOrBefore(steps.data, steps.length, run.now.position) : -1;
     const value = k >= 0 ? /** @type {any} */ (values).data[k] : NaN, top = limits.at(history, run, link.state.limit_times_rate);
-    say(sharp.value, k < 0 ? "being measured" : `${number(value)}, at step ${whole(/** @type {any} */ (steps).data[k])}`);
+    say(sharp.value, k < 0 ? "being measured" : `${Number.isFinite(value) ? number(value) : "not finite"}, at step ${whole(/** @type {any} */ (steps).data[k])}`);
     say(limit.value, top === null ? `none for ${run.settings.optimizer}` : number(top));
     verdict.dataset.above = String(top !== null && value > top);
     say(verdict, k < 0 || Number.isNaN(value) ? "" : top === null ? "The limit 2 / rate holds for gradient descent and momentum."
@@ -126,7 +126,7 @@ export default view("landscape", (stage) => {
   const drawCharts = (/** @type {any} */ run) => {
     const theme = stage.theme(), runs = link.state.runs ?? [];
     const last = Math.max(1, ...runs.map((/** @type {any} */ one) => live(one.id).step));
-    const common = { domain: /** @type {[number, number]} */ ([0, last]), shown: run.now.following ? null : run.now.position, marks: [], right: 92, limits: null };
+    const common = { domain: /** @type {[number, number]} */ ([0, last]), shown: run.now.following ? null : run.now.position, marks: [], right: runs.length > 1 ? 104 : 92, limits: null };
     const loss = history.curves("loss", runs, run.id, { accent: theme.accent, grey: theme.grey, brief: true });
     charts.loss.draw({ ...common, curves: loss, log: true }, theme);
     const steps = history.column(run.id, "sharp_step"), values = history.column(run.id, "sharp"), rows = history.column(run.id, "step");
@@ -135,7 +135,7 @@ export default view("landscape", (stage) => {
     if (top && rows) curves.push({ x: rows.data, y: top, count: rows.length, colour: theme.grey, width: 1.5, dashed: true, label: `limit ${number(top[rows.length - 1])}` });
     if (steps && values) {
       const newest = values.data[values.length - 1];
-      curves.push({ x: steps.data, y: values.data, count: steps.length, colour: theme.accent, width: 2, label: number(newest) });
+      curves.push({ x: steps.data, y: values.data, count: steps.length, colour: theme.accent, width: 2, label: Number.isFinite(newest) ? number(newest) : "not finite" });
     }
     charts.sharp.draw({ ...common, curves, log: true }, theme);
     const at = cursor === null ? null : Math.max(0, Math.min(last, cursor));

@@ -348,8 +348,10 @@ export class LossMap {
     this.tip.hidden = false;
     this.tip.replaceChildren(h("b", {}, `Loss ${number(loss)}`), h("div", { class: "lk-soft" }, `at ${short(across(x))}, ${short(up(y))}`), h("div", { class: "lk-soft" }, how));
     const left = this.x(across(x)), top = this.y(up(y)), room = this.stage.clientWidth, wide = this.tip.offsetWidth, tall = this.tip.offsetHeight;
-    this.tip.style.left = `${Math.max(0, left + 16 + wide < room ? left + 16 : left - 16 - wide)}px`;
-    this.tip.style.top = `${Math.max(0, Math.min(this.stage.clientHeight - tall, top - tall / 2))}px`;
+    const right = left + 16 + wide < room, beside = right || left - 16 - wide >= 0; // else above or below, so that the place is seen
+    const high = beside ? top - tall / 2 : top - tall - 14 >= 0 ? top - tall - 14 : top + 14;
+    this.tip.style.left = `${beside ? (right ? left + 16 : left - 16 - wide) : Math.max(0, Math.min(room - wide, left - wide / 2))}px`;
+    this.tip.style.top = `${Math.max(0, Math.min(this.stage.clientHeight - tall, high))}px`;
     this.overlay();
   }
 
