@@ -152,7 +152,7 @@ def test_operations_are_those_of_torchs_layers(depthwise):
 
 def test_a_window_times_the_kernel_is_the_output():
     generator = torch.Generator().manual_seed(1)
-    picture, checked = torch.rand(2, 7, 8, generator=generator), 0
+    picture, checked = torch.randn(2, 7, 8, generator=generator), 0
     for o in operations():
         try:
             o.output_size(7), o.output_size(8)
@@ -388,6 +388,7 @@ def test_the_piece_moves_and_stays_inside():
 
 def test_a_chosen_pixel_is_told_in_text_and_in_the_figure():
     view = ConvolutionView(colours="together")
+    view.edit(0, 0, 2.0, channel=1)  # each channel has its own kernel
     page = Page(view)
     do(view, "look", row=3, column=4, channel=2)
     value = float(view.output[0, 3, 4])
@@ -398,7 +399,7 @@ def test_a_chosen_pixel_is_told_in_text_and_in_the_figure():
     assert len(grids) == 9
     products = np.stack([[float(text.get_text().replace("−", "-")) for text in axes.texts] for axes in grids[2::3]])
     assert products.sum() == pytest.approx(value, abs=0.005 * 27)
-    assert figure.alt.startswith("Sobel x, 3×3: 3×16×16 becomes 16×16. At row 3, column 4: sum of the products")
+    assert figure.alt.startswith("Your own, 3×3: 3×16×16 becomes 16×16. At row 3, column 4: sum of the products")
     do(view, "look", row=30, column=4)
     assert "pixel of the 16x16 output" in page.state["error"]
 
