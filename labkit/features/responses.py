@@ -86,9 +86,10 @@ def class_accuracy(
         raise SettingError("Expected a data set with a class index for each example, received one without.")
     factors = {(layer, int(unit)): 0.0 for layer, units in (off or {}).items() for unit in units}
     predicted = []
-    with reading(model, [], lambda *_: None) as run, altered(model, factors, axes):
+    with reading(model, [], lambda *_: None) as run:
         for x in batches(ds, batch_size):
-            output = run(x.to(device_of(model)))
+            with altered(model, factors, axes):
+                output = run(x.to(device_of(model)))
             scores = main_tensor(output, "model")
             if scores.ndim != 2:
                 raise SettingError(f"Expected scores (n, classes) from the model, received {tuple(scores.shape)}.")

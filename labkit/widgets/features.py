@@ -178,10 +178,6 @@ class FeatureView(PlayedView):
         self._work.end()
         super().retire(successor)
 
-    def close(self) -> None:
-        self._work.end()
-        super().close()
-
     # ---- what is computed, in small parts
 
     def _parts(self) -> Iterator[None]:
@@ -310,6 +306,7 @@ class FeatureView(PlayedView):
 
     def _failed(self, error: Exception) -> None:
         self._doing = ""
+        self.update({"doing": ""})
         self.fail(sentence(error))
 
     # ---- what is sent
@@ -490,8 +487,10 @@ class FeatureView(PlayedView):
             return resized(self._formed(study, layer, first)[unit - first][None], side, exact)[0]
         if layer not in study.responses:
             return resized(blank, side, exact)[0]
-        top = study.responses[layer].top([unit], 1, self._fields.get(layer))
-        seen = crop(self._shown_pictures[top.examples[0, 0]], top.boxes[0, 0])
+        fields = self._fields.get(layer)
+        top = study.responses[layer].top([unit], 1, fields)
+        size = (0, 0) if fields is None else (fields[..., 2:] - fields[..., :2]).reshape(-1, 2).max(0)
+        seen = crop(self._shown_pictures[top.examples[0, 0]], top.boxes[0, 0], size)
         return resized(seen[None], side, exact)[0]
 
     def _name(self, layer: str, unit: int) -> str | None:

@@ -2,7 +2,7 @@
 
 import copy
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 
 import numpy as np
@@ -124,16 +124,18 @@ def resized(pictures: np.ndarray, side: int, enlarge: bool = False) -> np.ndarra
     return np.ascontiguousarray(pictures[:, rows][:, :, columns])
 
 
-def crop(picture: np.ndarray, box: np.ndarray, fill: int = 128) -> np.ndarray:
+def crop(picture: np.ndarray, box: np.ndarray, size: Sequence[int] | None = None, fill: int = 128) -> np.ndarray:
     """(h, w) or (h, w, 3): what a box (top, left, bottom, right) holds of a picture, `fill` where it reaches over.
 
-    A box of no size, and one as large as the picture, gives the whole.
+    size: (h, w) of the result, by default the box's. Where that is nothing, or as large as the picture along a side,
+    the whole picture.
     """
     top, left, bottom, right = (int(edge) for edge in box)
     height, width = picture.shape[:2]
-    if bottom <= top or right <= left or bottom - top >= height or right - left >= width:
+    tall, wide = (bottom - top, right - left) if size is None else size
+    if not (0 < tall < height and 0 < wide < width):
         return picture
-    made = np.full((bottom - top, right - left, *picture.shape[2:]), fill, np.uint8)
+    made = np.full((tall, wide, *picture.shape[2:]), fill, np.uint8)
     rows, columns = slice(max(top, 0), min(bottom, height)), slice(max(left, 0), min(right, width))
     made[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] = picture[rows, columns]
     return made
