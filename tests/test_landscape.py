@@ -112,6 +112,32 @@ def test_losses_over_many_examples_and_models_in_parts(monkeypatch):
     torch.testing.assert_close(whole, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("targets", ["numbers", "classes"])
+@pytest.mark.parametrize(
+    "layers",
+    [
+        lambda: [nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 4), nn.Sequential(nn.Tanh(), nn.Linear(4, 3))],
+        lambda: [nn.Flatten(), nn.Tanh(), nn.Linear(6, 4, bias=False), nn.Dropout(0.5), nn.Linear(4, 3)],
+        lambda: [nn.ReLU(inplace=True), nn.Linear(6, 1), nn.ReLU(inplace=True), nn.Linear(1, 3), nn.Softplus()],
+        lambda: [nn.Linear(6, 3).requires_grad_(False), nn.Tanh(), nn.Linear(3, 3)],
+    ],
+)
+def test_a_chain_of_layers_gives_the_losses_of_a_plain_loop(layers, targets):
+    torch.manual_seed(5)
+    model = nn.Sequential(*layers()).double()
+    inputs = torch.randn(40, 6, generator=rng())
+    wanted = torch.randn(40, 3, generator=rng(1)) if targets == "numbers" else torch.randint(3, (40,), generator=rng(1))
+    ds = Exact(inputs, wanted)
+    grid = plane(model, ds, n=4, span=2.0)
+    own = copy.deepcopy(model).eval()
+    for (i, j), loss in np.ndenumerate(grid.losses):
+        parts = unflatten(torch.from_numpy(grid.weights_at(grid.a[j], grid.b[i])), trained(own))
+        with torch.no_grad():
+            for name, part in parts.items():
+                own.get_parameter(name).copy_(part)
+        assert math.isclose(loss, loss_of(own, ds), rel_tol=1e-12)
+
+
 def test_unflatten_is_the_inverse_and_frozen_weights_stay_out():
     model = MLP(2, 2, (3,))
     model.linear1.requires_grad_(False)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from labkit.errors import DataError, SettingError
+from labkit.train.stacked import chain, multiplied, takes
 from labkit.train.trainer import LOSSES
 
 # Examples in one forward pass, and the activations of all models in one pass: what fits into a CPU's cache is fastest.
@@ -96,7 +97,13 @@ def _one_by_one(one: BatchLoss) -> BatchLoss:
 
 def _many_losses(model: nn.Module, loss: Loss, like: dict[str, Tensor]) -> BatchLoss:
     """The function (weights (k, P), inputs, targets) -> losses (k,) of a batch, all models in one pass."""
-    outputs_of = vmap(lambda weights, inputs: functional_call(model, unflatten(weights, like), (inputs,)), (0, None))
+    layers = chain(model)
+    mapped = vmap(lambda weights, inputs: functional_call(model, unflatten(weights, like), (inputs,)), (0, None))
+
+    def outputs_of(weights: Tensor, inputs: Tensor) -> Tensor:
+        if layers is None or not takes(layers, inputs.ndim):
+            return mapped(weights, inputs)
+        return multiplied(layers, unflatten(weights, like), inputs.expand(len(weights), *inputs.shape))
 
     def values(weights: Tensor, inputs: Tensor, targets: Tensor) -> Tensor:
         outputs = outputs_of(weights, inputs)
