@@ -67,7 +67,7 @@ def planted_edges() -> "Figure":
     from labkit.plots.figure import Figure  # matplotlib is imported when a figure is asked for
     from labkit.plots.look import picture
 
-    figure = Figure(figsize=(8, 2.5), layout="constrained", facecolor="white")
+    figure = Figure(figsize=(8, 3), layout="constrained", facecolor="white")
     for axes, (name, edge) in zip(figure.subplots(1, len(_EDGES)), _EDGES.items(), strict=True):
         picture(axes, np.array(edge), cmap="gray", vmin=0, vmax=1)
         letter, words = name.split(": ")

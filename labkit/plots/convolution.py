@@ -85,12 +85,12 @@ def _box(axes: Axes, row: int, column: int, width: float) -> None:
 
 def _grid(axes: Axes, values: np.ndarray, title: str, cmap: str | Colormap, low: float, high: float) -> None:
     """Numbers in coloured squares; a dot where there is none."""
-    picture(axes, np.where(np.isfinite(values), values, (low + high) / 2), cmap=cmap, vmin=low, vmax=high)
+    picture(axes, np.ma.masked_where(np.isnan(values), values.clip(low, high)), cmap=cmap, vmin=low, vmax=high)
     axes.set_title(title, fontsize=9, color=SOFT)
     for row, line in enumerate(values):
         for column, value in enumerate(line):
             text = "·" if np.isnan(value) else f"{MINUS}∞" if np.isinf(value) else f"{value:.2f}".replace("-", MINUS)
-            dark = cmap == GREY and np.isfinite(value) and value < 0.5
+            dark = value < 0.5 if cmap == GREY else value > 0.6 * high  # the grey or the blue below the number
             colour = "white" if dark else "#111"
             size = 9 if len(values) <= 3 else 7 if len(values) <= 5 else 5
             axes.text(column, row, text, ha="center", va="center", fontsize=size, color=colour)
