@@ -169,12 +169,27 @@ def test_a_wrong_chain_rule_would_be_noticed():
 # What is changed
 
 
+@pytest.mark.parametrize("kind", ["scalar", "tensor"])
+def test_the_answer_brings_the_caption_that_is_seen_and_the_others_follow(kind):
+    view = small()
+    view.kind = kind
+    view.show("loss")
+    page = Page(view)
+    detail, beat = page.state["seek"]["detail"], page.state["seek"]["beat"]
+    before, sent = page.state["captions"], []
+    view.send = lambda content, buffers: (page.receive(content, buffers), sent.append(dict(page.state)))
+    assert do(view, "edit", key="x[0]", value=3.0) is None
+    first, last = sent[0], sent[-1]["captions"]
+    assert first["answered"] == 1 and first["captions"] == {detail: {str(beat): last[detail][beat]}}
+    assert last == Page(view).state["captions"] and last[detail][beat] != before[detail][beat]
+
+
 def test_a_dragged_number_reaches_the_model_and_comes_back_in_one_message():
     view = small()
     page = Page(view)
     before, kinds = page.messages, len(page.kinds)
     assert do(view, "edit", key="0.weight[1,0]", value=0.75) is None
-    assert page.messages == before + 1 and page.kinds[kinds:] == ["update", "push"]
+    assert page.messages == before + 2 and page.kinds[kinds:] == ["update", "push", "update"]  # the last: captions
     assert view.model[0].weight[1, 0].item() == 0.75
     assert page.arrays["values"][number_of(page, "0.weight[1,0]")] == 0.75
     assert page.state["loss"] == pytest.approx(F.mse_loss(view.model(view.inputs[:1]), view.targets[:1]).item())
@@ -417,6 +432,8 @@ def test_wrong_settings():
     model = nn.Sequential(nn.Linear(2, 1))
     with pytest.raises(SettingError, match="parameters"):
         BackpropView(nn.Tanh(), torch.ones(1, 2), torch.ones(1))
+    with pytest.raises(SettingError, match="torch module first, then inputs and targets; received Tensor"):
+        BackpropView(torch.ones(1, 2), torch.ones(1), model)
     with pytest.raises(SettingError, match="loss"):
         BackpropView(model, torch.ones(1, 2), torch.ones(1), loss="other")
     with pytest.raises(SettingError, match="numbers to show"):

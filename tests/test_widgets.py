@@ -345,6 +345,25 @@ def test_the_text_follows_the_answer_unless_something_newer_was_said():
     assert order[-1] == "later"
 
 
+def test_what_can_wait_is_done_when_the_answer_has_gone():
+    view = TrainingView(player())
+    order = []
+    view.send = lambda content, buffers: order.append(content["kind"])
+
+    def on_talk(broken: bool) -> None:
+        view.later(lambda: order.append("never"))
+        view.later(lambda: order.append("later") if not broken else 1 / 0)
+        view.update({"loss": 1.0})
+
+    view.on_talk = on_talk
+    do(view, "talk", broken=False)
+    assert order == ["update", "push", "later"]
+    view.later(lambda: order.append("at once"))
+    assert order[-1] == "at once"
+    do(view, "talk", broken=True)
+    assert "ZeroDivisionError" in view.error
+
+
 def test_an_error_in_a_callback_surfaces_as_a_sentence_and_goes_away():
     view = TrainingView(player())
     page = Page(view)

@@ -51,6 +51,10 @@ class BackpropView(View):
         lr: float = 0.1,
         names: Sequence[str] | None = None,
     ) -> None:
+        if not isinstance(model, nn.Module):
+            raise SettingError(
+                f"Expected a torch module first, then inputs and targets; received {type(model).__name__}."
+            )
         self.model, self._names = model, list(names) if names is not None else None
         first = next(model.parameters(), None)
         if first is None:
@@ -130,7 +134,7 @@ class BackpropView(View):
     @lr.setter
     def lr(self, value: float) -> None:
         if not (np.isfinite(value) and 0 < value <= MOST):
-            raise SettingError(f"Expected a learning rate above 0, received {value!r}.")
+            raise SettingError(f"Expected a learning rate above 0 and at most {MOST:g}, received {value!r}.")
         self._change("_lr", float(value))
 
     @property
@@ -209,7 +213,7 @@ class BackpropView(View):
 
         picture = self._picture
         beats = [(stage, nodes) for stage, nodes in self._beats()][: self._beat + 1]
-        caption = picture.captions[self._detail][self._beat]
+        caption = picture.caption(self._detail, self._beat)
         if isinstance(picture, ScalarPicture):
             nodes, links = picture.structure["nodes"], picture.structure["links"]
             return plots.backprop(nodes, links, beats, caption=caption, **picture.arrays)
@@ -247,16 +251,19 @@ class BackpropView(View):
             if self._detail not in structure["beats"]:
                 self._detail = "layer"
             self._beat = min(self._beat, len(self._beats()) - 1)
-            state = {**self._state(), "captions": self._picture.captions}
+            # The caption that is seen; all others, which take a third of the time, when the answer has gone.
+            captions = {self._detail: {str(self._beat): self._picture.caption(self._detail, self._beat)}}
+            state = {**self._state(), "captions": captions}
             if structure != self._drawn_structure:
                 self._drawn_structure = state["structure"] = structure
             self._seen = self._fingerprint()
             self.update(state, self._picture.arrays)
+            self.later(lambda: self.update({"captions": self._picture.captions}))
             self.say(self._describe())
 
     def _describe(self) -> str:
         stages, beat = self._beats(), self._beat
-        caption = self._picture.captions[self._detail][beat]
+        caption = self._picture.caption(self._detail, beat)
         what = (
             f"the mean over {len(self.inputs)} examples"
             if self._minibatch

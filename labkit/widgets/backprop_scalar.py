@@ -28,8 +28,7 @@ class ScalarPicture:
     ) -> None:  # fmt: skip
         self.model, self.x, self.y, self.loss, self.loss_name, self.example = model, x, y, loss, loss_name, example
         self.graph = scalar_graph(model, x, y, loss_name, names)
-        captured = capture(model, x, gradients=True, target=y, loss=loss)
-        self.model_values, self.autograd = read_model(self.graph, captured, loss, y, example)
+        self.captured = capture(model, x, gradients=True, target=y, loss=loss)
         self.after = np.array(
             [float(stepped[n.parameter][n.index]) if n.parameter else np.nan for n in self.graph.nodes]
         )
@@ -39,7 +38,13 @@ class ScalarPicture:
     @property
     def loss_value(self) -> float:
         """The loss that the real model has on this batch."""
-        return float(self.model_values[-1])
+        assert self.captured.loss is not None
+        return float(self.captured.loss)
+
+    @cached_property
+    def read(self) -> tuple[np.ndarray, np.ndarray]:
+        """(values, gradients) as the model and autograd have them; only an opened number and a check ask for them."""
+        return read_model(self.graph, self.captured, self.loss, self.y, self.example)
 
     @cached_property
     def structure(self) -> dict[str, Any]:
@@ -67,7 +72,11 @@ class ScalarPicture:
     @cached_property
     def captions(self) -> dict[str, list[str]]:
         """A sentence for each beat."""
-        return {name: [self.words.sentence(beat) for beat in beats] for name, beats in self.beats.items()}
+        return {name: [self.caption(name, at) for at in range(len(beats))] for name, beats in self.beats.items()}
+
+    def caption(self, detail: str, beat: int) -> str:
+        """One of them."""
+        return self.words.sentence(self.beats[detail][beat])
 
     @cached_property
     def arrays(self) -> dict[str, np.ndarray]:
@@ -94,7 +103,7 @@ class ScalarPicture:
             "kind": node.kind,
             "value": float(self.graph.values[k, self.example]),
             "gradient": _or_none(gradient),
-            "autograd": _or_none(float(self.autograd[k])),
+            "autograd": _or_none(float(self.read[1][k])),
             "finite_difference": _or_none(finite),
             "after": _or_none(float(self.after[k])),
         }
@@ -126,7 +135,7 @@ class ScalarPicture:
         autograd, by the chain rule and by finite differences; each relative to its size where that is above 1. At a
         kink, where there is no derivative, finite differences are left out.
         """
-        worst = _gap(self.model_values, self.graph.values[:, self.example])
+        worst = _gap(self.read[0], self.graph.values[:, self.example])
         for node in self.graph.nodes:
             data = self.node(node.id)
             found = [data[name] for name in ("gradient", "autograd", "finite_difference") if data[name] is not None]

@@ -83,7 +83,12 @@ class TensorPicture:
     @cached_property
     def captions(self) -> dict[str, list[str]]:
         """A sentence for each beat."""
-        return {"layer": [self._sentence(stage, name[0]) for stage, name in self.structure["beats"]["layer"]]}
+        return {"layer": [self.caption("layer", beat) for beat in range(len(self.structure["beats"]["layer"]))]}
+
+    def caption(self, detail: str, beat: int) -> str:
+        """One of them."""
+        stage, (name,) = self.structure["beats"][detail][beat]
+        return self._sentence(stage, name)
 
     @cached_property
     def arrays(self) -> dict[str, np.ndarray]:

@@ -3,7 +3,7 @@
 import threading
 import traceback
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import anywidget
@@ -42,6 +42,7 @@ class View(anywidget.AnyWidget):
         self._held: tuple[dict[str, Any], dict[str, np.ndarray]] | None = None  # the next message
         self._answering: int | None = None  # the thread that handles an action, which holds its messages back
         self._said: str | None = None  # the text that waits for the answer to have gone
+        self._later: Callable[[], None] | None = None  # the work that does
         self.error: str | None = None
         super().__init__()
         # ipykernel 7.4 sends a click to the shell that last published here; it would wait until a running cell ends.
@@ -115,6 +116,13 @@ class View(anywidget.AnyWidget):
             if not answering:
                 self.text = text
 
+    def later(self, work: Callable[[], None]) -> None:
+        """Do `work`, such as an `update` that can wait: during an answer when that has gone, and the last one only."""
+        if self._answering == threading.get_ident():
+            self._later = work
+        else:
+            work()
+
     def fail(self, sentence: str | None) -> None:
         """Show `sentence` in the view as what went wrong (None takes it away)."""
         self.error = sentence
@@ -139,16 +147,22 @@ class View(anywidget.AnyWidget):
         try:
             if self.error:
                 self.fail(None)
-            try:
-                getattr(self, f"on_{action}")(**arguments)
-            except Exception as error:
-                self.fail(sentence(error))
+            self._attempt(lambda: getattr(self, f"on_{action}")(**arguments))
         finally:
             self._answering = None
             self._answer(content.get("ticket"))
             with self._lock:
+                work, self._later = self._later, None
+                if work is not None:
+                    self._attempt(work)
                 if self._said is not None:
                     self.text, self._said = self._said, None
+
+    def _attempt(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception as error:
+            self.fail(sentence(error))
 
     def _answer(self, ticket: Any) -> None:
         with self._lock:

@@ -33,7 +33,11 @@ export default view("backprop", (stage) => {
     edits = link.ticket;
     editing = null;
   };
-  const open = (/** @type {string} */ key) => link.do("open", { key: link.state.opened?.key === key ? null : key });
+  let reveal = /** @type {string | null} */ (null); // the number whose arithmetic comes into sight once it is there
+  const open = (/** @type {string} */ key) => {
+    reveal = link.state.opened?.key === key ? null : key;
+    link.do("open", { key: reveal });
+  };
   const set = (/** @type {Record<string, any>} */ settings) => link.do("set", settings);
 
   // ---- the head and its controls
@@ -53,7 +57,11 @@ export default view("backprop", (stage) => {
     field.addEventListener("change", send, { signal });
     field.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => { if (event.key === "Enter") send(); }, { signal });
   };
-  typed(example, (value) => { if (value - 1 !== link.state.example) set({ example: value - 1 }); });
+  typed(example, (value) => {
+    const nearest = Math.min(link.state.examples, Math.max(1, Math.round(value))) - 1;
+    if (nearest !== link.state.example) set({ example: nearest });
+    else stage.draw();
+  });
   typed(rate, (value) => { if (value !== link.state.lr) set({ lr: value }); });
   const details = h("select", { class: "lk-select", "aria-label": "Steps of the film" }, h("option", { value: "node" }, "Number by number"), h("option", { value: "layer" }, "Layer by layer"));
   details.addEventListener("change", () => {
@@ -128,7 +136,8 @@ export default view("backprop", (stage) => {
   const drawFilm = (/** @type {any} */ state) => {
     const name = film.beats[film.at]?.[0] ?? "", [first, last] = backpropStage(film.beats, name);
     for (const button of stages) button.setAttribute("aria-pressed", String(button.dataset.stage === name));
-    say(caption, state.captions[detail][film.at] ?? "");
+    const words = state.captions[detail]?.[film.at]; // after a change the others follow those of the beat that Python knows of
+    if (words != null) say(caption, words);
     caption.dataset.stage = name;
     if (play.dataset.shows !== String(film.playing)) {
       play.dataset.shows = String(film.playing);
@@ -139,10 +148,10 @@ export default view("backprop", (stage) => {
     scrubber.max = String(Math.max(1, film.last));
     scrubber.value = String(film.at);
     scrubber.style.setProperty("--lk-part", `${(100 * film.at) / Math.max(1, film.last)}%`);
-    const words = BP_STAGES.find(([id]) => id === name)?.[1] ?? "";
-    scrubber.setAttribute("aria-valuetext", `Beat ${film.at + 1} of ${film.last + 1}, ${words}`);
+    const called = BP_STAGES.find(([id]) => id === name)?.[1] ?? "";
+    scrubber.setAttribute("aria-valuetext", `Beat ${film.at + 1} of ${film.last + 1}, ${called}`);
     say(where.children[0], `Beat ${film.at + 1} of ${film.last + 1}`);
-    say(where.children[1], `${words} ${film.at - first + 1} of ${last - first + 1}`);
+    say(where.children[1], `${called} ${film.at - first + 1} of ${last - first + 1}`);
     take.classList.toggle("lk-primary", film.at === film.last && !film.playing);
   };
 
@@ -164,13 +173,18 @@ export default view("backprop", (stage) => {
     const seen = backpropSeen(film.beats, film.at), moved = film.at !== beatDrawn;
     beatDrawn = film.at;
     root.dataset.motion = still.matches ? "still" : "moves";
-    drawControls(state);
-    drawFilm(state);
     const isScalar = state.kind === "scalar";
     scalar.element.hidden = !isScalar;
+    // First, because it asks for its width: after a change elsewhere the page would be laid out for that.
     scalar.draw(isScalar ? state.structure : null, arrays, seen, state.opened?.key ?? null, moved);
+    drawControls(state);
+    drawFilm(state);
     tensor.draw(isScalar ? null : state.structure, arrays, seen, state.loss, moved);
     card.draw();
+    if (reveal && reveal === card.key) {
+      card.element.scrollIntoView({ block: "nearest" });
+      reveal = null;
+    }
     if (link.updates !== updates) frames += 1;
     updates = link.updates;
     Object.assign(shown, { frames, updates, beat: film.at, beats: film.last + 1, stage: seen.stage, playing: film.playing, kind: state.kind, steps: state.steps, loss: state.loss,
