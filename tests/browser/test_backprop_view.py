@@ -158,8 +158,7 @@ def test_layers_are_read_and_opened(make):
     until(page, "v => v.opened === 'conv1.weight[0,0,0,1]'")
     page.locator(".bp-card").get_by_label("Value").fill("0.25")
     page.keyboard.press("Enter")
-    answered(page)
-    assert ask(page, "view.model.conv1.weight[0, 0, 0, 1].item()") == 0.25
+    eventually(page, "view.model.conv1.weight[0, 0, 0, 1].item()", "0.25")
 
 
 @pytest.mark.parametrize("tab", [{"width": 420, "reduced_motion": True}], indirect=True)

@@ -157,11 +157,17 @@ export class MemberHeat {
     }
     if (high < 8) return;
     pen.fillStyle = theme.text;
+    pen.strokeStyle = theme.back;
+    pen.lineWidth = 3;
+    pen.lineJoin = "round";
     pen.textAlign = "center";
     pen.textBaseline = "middle";
     d.order.forEach((member, row) => {
       const step = d.fallen[member];
-      if (step) pen.fillText("✕", Math.min(this.right - 6, this.x(step) + 7), HEAT_TOP + (row + 0.5) * high);
+      if (!step) return;
+      const x = Math.min(this.right - 6, this.x(step) + 7), y = HEAT_TOP + (row + 0.5) * high;
+      pen.strokeText("✕", x, y); // so that it is seen on any colour
+      pen.fillText("✕", x, y);
     });
   }
 
