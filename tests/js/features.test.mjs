@@ -3,10 +3,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { fvBox, fvByClass, fvDetectors, fvLosses, fvShort } from "../../labkit/widgets/static/featuresarith.js";
 
-test("long names keep their end", () => {
-  assert.equal(fvShort("relu3_2"), "relu3_2");
-  assert.equal(fvShort("body.relu1"), "body.relu1");
-  assert.equal(fvShort("encoder.stages.0.layers.1.activation"), "…1.activation");
+test("long names keep the end that tells them from others", () => {
+  assert.equal(fvShort("relu3_2", ["relu3_2"]), "relu3_2");
+  assert.equal(fvShort("block1_1.body.relu1", []), "block1_1.body.relu1");
+  const names = [0, 1].flatMap((stage) => [0, 1].map((layer) => `encoder.stages.${stage}.layers.${layer}.activation`));
+  assert.equal(fvShort(names[1], names), "…0.layers.1.activation");
+  assert.equal(fvShort(names[1], names.slice(0, 2)), "…1.activation");
+  assert.equal(fvShort("a_very_long_name_without_dots", []), "a_very_long_name_without_dots");
 });
 
 test("units are listed by the part they detect, most units first, the best unit first", () => {

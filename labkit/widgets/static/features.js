@@ -7,7 +7,7 @@ import { h, keyboard, say, view } from "./lab.js";
 import { timeline } from "./timeline.js";
 import { whole } from "./numbers.js";
 
-const FV_TABS = 24; // layers, of more a list to choose from
+const FV_TABS = 16, FV_LETTERS = 240; // layers and letters of their names; of more a list to choose from
 
 export default view("features", (stage) => {
   const { link, root, signal } = stage;
@@ -23,7 +23,7 @@ export default view("features", (stage) => {
   // ---- the page
   const title = h("h3", { class: "lk-title" }), status = h("span", { class: "lk-status" });
   const tabs = h("div", { class: "fv-tabs", role: "group", "aria-label": "Layer" });
-  const list = h("select", { class: "lk-select", "aria-label": "Layer", "data-needs-kernel": true });
+  const list = h("select", { class: "lk-select fv-list-of-layers", "aria-label": "Layer", "data-needs-kernel": true });
   list.addEventListener("change", () => open(list.value, null), { signal });
   const kind = (/** @type {boolean} */ value, /** @type {string} */ word, /** @type {string} */ hint) => h("button", { class: "lk-button fv-kind", title: hint, "data-formed": value ? "yes" : "no",
     onclick: () => { formed = value; stage.draw(); } }, word);
@@ -66,14 +66,15 @@ export default view("features", (stage) => {
 
   // ---- drawing
   const drawLayers = () => {
-    const { layers, layer } = link.state, many = layers.length > FV_TABS;
+    const { layers, layer } = link.state, names = layers.map((/** @type {any} */ one) => one.name), shorts = names.map((/** @type {string} */ one) => fvShort(one, names));
+    const many = layers.length > FV_TABS || shorts.join("").length > FV_LETTERS;
     tabs.hidden = many;
     list.hidden = !many;
     const key = JSON.stringify(layers);
     if (key !== built) {
       const hint = (/** @type {any} */ one) => `${one.name}: ${one.kind}, ${one.units} units${one.size[0] * one.size[1] > 1 ? ` of ${one.size[0]} × ${one.size[1]}` : ""}`;
-      tabs.replaceChildren(...layers.map((/** @type {any} */ one) => h("button", { class: "fv-tab", "data-layer": one.name, title: hint(one), "data-needs-kernel": true, onclick: () => open(one.name, null) },
-        h("b", {}, fvShort(one.name)), h("span", {}, String(one.units)))));
+      tabs.replaceChildren(...layers.map((/** @type {any} */ one, /** @type {number} */ i) => h("button", { class: "fv-tab", "data-layer": one.name, title: hint(one), "data-needs-kernel": true, onclick: () => open(one.name, null) },
+        h("b", {}, shorts[i]), h("span", {}, String(one.units)))));
       list.replaceChildren(...layers.map((/** @type {any} */ one) => h("option", { value: one.name }, hint(one))));
     }
     built = key;

@@ -1,12 +1,21 @@
 // What FeatureView works out from what it is sent. Knows no DOM.
 
+const FV_LONG = 22; // characters of a name that is shown in full
+
 /**
- * The end of a layer's long name: "encoder.stages.0.layers.1.activation" -> "1.activation".
+ * A layer's name, of a long one its end, as much of it as tells it from all others:
+ * "encoder.stages.0.layers.1.activation" -> "…1.activation".
  * @param {string} name
+ * @param {string[]} names of all layers
  */
-export function fvShort(name) {
+export function fvShort(name, names) {
   const parts = name.split(".");
-  return parts.length > 2 ? `…${parts.slice(-2).join(".")}` : name;
+  if (name.length <= FV_LONG) return name;
+  for (let count = 2; count < parts.length; count += 1) {
+    const tail = parts.slice(-count).join(".");
+    if (names.filter((other) => other === tail || other.endsWith(`.${tail}`)).length <= 1) return `…${tail}`;
+  }
+  return name;
 }
 
 /**

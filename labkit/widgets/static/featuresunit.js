@@ -17,6 +17,7 @@ const FV_ROW = 18; // pixels of a class's row of dots
 export function featureUnit(stage, open) {
   const { link } = stage;
   const now = () => link.state.unit;
+  const short_ = (/** @type {string} */ layer) => fvShort(layer, link.state.layers.map((/** @type {any} */ one) => one.name));
   const step = (/** @type {number} */ by) => {
     const count = link.state.layers.find((/** @type {any} */ one) => one.name === now().layer).units;
     open(now().layer, (now().unit + by + count) % count);
@@ -69,7 +70,7 @@ export function featureUnit(stage, open) {
             const words = one.layer === "x" ? one.name : one.name ? `${one.name}` : `unit ${one.unit}`;
             const label = one.layer === "x" ? h("span", { class: "fv-go" }, h("b", {}, words), h("span", {}, "the picture"))
               : h("button", { class: "fv-go", "data-layer": one.layer, "data-unit": one.unit, "data-needs-kernel": true, title: `Go to ${one.layer} unit ${one.unit}`,
-                onclick: () => open(one.layer, one.unit) }, h("b", {}, words), h("span", {}, fvShort(one.layer)));
+                onclick: () => open(one.layer, one.unit) }, h("b", {}, words), h("span", {}, short_(one.layer)));
             const value = h("span", { class: "fv-sum" }, one.carried ? "as it is" : number(one.sum));
             return { one, thumb, kernel, value, element: h("div", { class: "fv-line" }, thumb, label, kernel, value) };
           });
@@ -201,7 +202,7 @@ export function featureUnit(stage, open) {
       }));
     }
     painted.losses = key;
-    const which = state.off.map((/** @type {any[]} */ [layer, k]) => `${fvShort(layer)} unit ${k}`).join(", ");
+    const which = state.off.map((/** @type {any[]} */ [layer, k]) => `${short_(layer)} unit ${k}`).join(", ");
     say(lossNote, known ? `Accuracy of each class with ${which} set to 0, worst first; line: with all units, circle: without. On ${whole(state.count)} pictures.`
       : `Measuring each class’s accuracy without ${which}, on ${whole(state.count)} pictures.`);
   };
@@ -217,7 +218,7 @@ export function featureUnit(stage, open) {
       const next = `${one.layer} ${one.unit}`;
       if (next !== unit) painted = {};
       unit = next;
-      say(name, `${fvShort(one.layer)} › unit ${one.unit}${one.name ? `, ${one.name}` : ""}`);
+      say(name, `${short_(one.layer)} › unit ${one.unit}${one.name ? `, ${one.name}` : ""}`);
       say(off, one.off ? "Switch on" : "Switch off");
       off.setAttribute("aria-pressed", String(one.off));
       drawImage();
