@@ -168,7 +168,7 @@ export function featureUnit(stage, open) {
       pen.fillStyle = theme.line;
       pen.fillRect(0, FV_ROW * (i + 1) - 1, wide, 1);
       pen.fillStyle = theme.accent;
-      pen.globalAlpha = 0.35;
+      pen.globalAlpha = theme.dark ? 0.6 : 0.4;
       row.values.forEach((value, k) => {
         pen.beginPath();
         pen.arc(x(value), y + ((k * 0.618) % 1 - 0.5) * 8, 2.2, 0, 7); // set apart by the golden ratio, so that none covers all others
