@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from labkit.data import Dataset, digits, toy
-from labkit.errors import DivergedError
+from labkit.errors import DivergedError, SettingError
 from labkit.models import MLP, LeNet, ResNet, TinyVGG
 from labkit.models.broken import BROKEN, CURED
 from labkit.train import Diagnosis, GradientFlow, Player, Trainer, diagnose
@@ -147,3 +147,9 @@ def test_names_from_users_are_escaped():
     assert isinstance(found, Diagnosis) and found.names == ["dead ReLUs"]
     assert hostile in repr(found)
     assert hostile not in found._repr_html_() and html.escape(hostile) in found._repr_html_()
+
+
+def test_a_trainer_without_a_player_is_named():
+    trainer = Trainer(MLP(2, 2, (4,)), toy("xor", n=20))
+    with pytest.raises(SettingError, match="Expected a player, such as .*received Trainer"):
+        diagnose(trainer)

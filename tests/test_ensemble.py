@@ -454,6 +454,7 @@ class Branches(nn.Linear):
     ("options", "message"),
     [
         ({"grid": {"lr": []}}, "learning rates above 0 for lr"),
+        ({"grid": {"lr": 0.1}}, "a list of learning rates above 0 for lr, received 0.1"),
         ({"grid": {"lr": [0.1, -1]}}, "learning rates above 0 for lr"),
         ({"grid": {"lr": [float("nan")]}}, "learning rates above 0"),
         ({"grid": {"lr": ["fast"]}}, "learning rates above 0"),

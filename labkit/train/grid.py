@@ -44,9 +44,12 @@ def check_grid(grid: Mapping[str, Any]) -> dict[str, list[Any]]:
         raise SettingError(f"Expected a grid over {', '.join(SETTINGS)}, received {', '.join(map(str, unknown))}.")
     checked = {}
     for name, given in grid.items():
-        values = given.tolist() if isinstance(given, Tensor | np.ndarray) else list(given)
-        values = [value.item() if isinstance(value, np.generic) else value for value in values]
         words, holds = SETTINGS[name]
+        try:
+            values = given.tolist() if isinstance(given, Tensor | np.ndarray) else list(given)
+        except TypeError as error:
+            raise SettingError(f"Expected a list of {words} for {name}, received {given!r}.") from error
+        values = [value.item() if isinstance(value, np.generic) else value for value in values]
         numbers = all(isinstance(value, int | float) and math.isfinite(value) for value in values)
         if not (values and numbers and all(map(holds, values))):
             raise SettingError(f"Expected {words} for {name}, at least one, received {str(values)[:200]}.")

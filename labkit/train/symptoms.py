@@ -7,7 +7,7 @@ from textwrap import wrap
 
 import numpy as np
 
-from labkit.errors import DivergedError
+from labkit.errors import DivergedError, SettingError
 from labkit.train.flow import GradientFlow
 from labkit.train.player import Player
 
@@ -74,6 +74,10 @@ def diagnose(player: Player) -> Diagnosis:
     where the player has none, the probe makes one pass now and leaves no trace. These are rules of thumb: they know the
     usual signs, not the cause.
     """
+    if not isinstance(player, Player):
+        raise SettingError(
+            f"Expected a player, such as labkit.train.Player(trainer), received {type(player).__name__}."
+        )
     with player.looking() as trainer:
         name, probe = next(
             ((name, probe) for name, probe in player.probes.items() if isinstance(probe, GradientFlow)),

@@ -261,7 +261,8 @@ class OptimizerView(View):
                 came = "does not arrive" if step is None else f"arrives after {_steps(step)}"
                 came += f", last loss {path.losses[-1]:.3g}"
             words.append(f"{LABELS[name]} at rate {self.rates[name]:.3g} {came}")
-        head = f"{self._finding()}. {self.function.name}, {self.function.formula}, from ({x:.3g}, {y:.3g})"
+        named = ", ".join(filter(None, (self.function.name, self.function.formula)))
+        head = f"{self._finding()}. {named}, from ({x:.3g}, {y:.3g})"
         return f"{head}, momentum {self.momentum:g}, {_steps(self.steps)}: {'; '.join(words)}."
 
 
