@@ -10,9 +10,10 @@ from page import Page
 from torch import nn
 
 from labkit import plots, zoo
+from labkit.activations import layers
 from labkit.data import Dataset, digits, objects
 from labkit.errors import DataError, SettingError
-from labkit.features import class_accuracy, dissect, neuron, optimize, top_patches
+from labkit.features import class_accuracy, dissect, neuron, optimize, top_patches, wiring
 from labkit.models import LeNet, TinyVGG
 from labkit.train import Player, Trainer
 from labkit.widgets import FeatureView
@@ -94,6 +95,7 @@ def test_a_unit_from_near(checkpoints):
     do(view, "open", layer="relu1_1", unit=0)
     view.wait()
     assert {one["name"] for one in page.state["unit"]["incoming"]} == {"red", "green", "blue"}
+    assert page.arrays["wall.image"].shape == (4, 3, 3, 3)  # formed for this layer, which sees three pixels
     assert "relu1_1, unit 0" in view.text and "Strongest inputs: x " in view.text
 
 
@@ -270,3 +272,9 @@ def test_figure_refuses_what_does_not_fit():
         plots.features(np.zeros((0, 4, 4)), [], [], "nothing")
     with pytest.raises(DataError, match="2, 1, 2"):
         plots.features(np.zeros((2, 4, 4)), [None], [(None, 0.0)] * 2, "two")
+
+
+def test_operations_are_about_what_torch_counts():
+    for model in (zoo.load("objects_cnn"), zoo.load("objects_resnet")):
+        x = torch.zeros(1, *model.config["inputs"])
+        assert module._operations(model, wiring(model, x)) == pytest.approx(layers(model, x).flops, rel=0.03)

@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from labkit.activations import layers as layers_of
 from labkit.activations import receptive_fields
+from labkit.activations.calls import module_of
 from labkit.activations.capture import generator_of, generators_left_alone
 from labkit.device import threads, threads_for
 from labkit.errors import DataError, SettingError
 from labkit.features import DETECTOR, class_accuracy, dissect, neuron, optimizing, responses, strongest, wiring
 from labkit.features.reading import device_of, read_maps
-from labkit.features.wiring import INPUT, UnitLayer, Wire
+from labkit.features.wiring import INPUT, UnitLayer, Wire, Wiring
 from labkit.plots.look import number
 from labkit.train import Player
 from labkit.train.trainer import evaluation_mode
@@ -83,8 +83,8 @@ class FeatureView(PlayedView):
         alone = not _draws(now, on_device)
         with evaluation_mode(now):
             self._wiring = wiring(now, on_device, layers)
-            many = layers_of(now, on_device).flops * BATCH
         self._by_name = {one.name: one for one in self._wiring.layers}
+        many = _operations(now, self._wiring) * BATCH
         self._steps = sorted(self._checkpoints)
         self._step = step if isinstance(model, Player) else self._steps[-1] if self._steps else None
         self._studies: dict[int | None, Study] = {} if self._checkpoints else {self._step: Study(now, self._step)}
@@ -181,7 +181,7 @@ class FeatureView(PlayedView):
     # ---- what is computed, in small parts
 
     def _parts(self) -> Iterator[None]:
-        """What is shown now, the quickest first: patches, receptive fields, parts, pictures; then the other layers."""
+        """What is shown now, the quickest first: patches, receptive fields, parts, pictures, the control."""
         self._do("Loading the model")
         study, layer = self._current(), self._by_name[self._layer]
         yield
@@ -191,10 +191,8 @@ class FeatureView(PlayedView):
         yield from self._dissect(study, layer)
         yield from self._form(study, layer, self._first)
         yield from self._find_fields(study)
-        for other in (study, self._control()):
-            if other is not None:
-                for one in (layer, *self._by_name.values()):
-                    yield from self._dissect(other, one)
+        if (control := self._control()) is not None:
+            yield from self._dissect(control, layer)
         self._do("")
 
     def _do(self, what: str) -> None:
@@ -591,8 +589,23 @@ def _check(model: Any, ds: Any, checkpoints: Any) -> None:
         raise SettingError("Expected either a player or checkpoints: a player has its own timeline.")
 
 
+def _operations(model: nn.Module, found: Wiring) -> int:
+    """Of a forward pass with one picture, about: a multiplication and an addition for each weight and place.
+
+    torch's own counter takes a second to load.
+    """
+    weights = {wire.weights: found.layer(wire.target).size for wire in found.wires if wire.weights}
+    numbers = {name: sum(p.numel() for p in _layer(model, name).parameters()) for name in weights}
+    return sum(2 * numbers[name] * height * width for name, (height, width) in weights.items())
+
+
+def _layer(model: nn.Module, layer: str) -> nn.Module:
+    name = module_of(model, layer)
+    return model if name == "model" else model.get_submodule(name)
+
+
 def _has(model: nn.Module, layer: str) -> bool:
-    return layer == "model" or layer in dict(model.named_modules())
+    return module_of(model, layer) in {"model", *dict(model.named_modules())}
 
 
 def _draws(model: nn.Module, x: torch.Tensor) -> bool:
