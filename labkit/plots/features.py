@@ -123,7 +123,7 @@ def _classes(axes: Axes, arrays: Mapping[str, np.ndarray], names: Sequence[str] 
         axes.plot([mine.mean()], [row], "|", color="black", markersize=9, markeredgewidth=1.6)
     axes.set_yticks(range(len(there)), [names[k] if names else f"class {k}" for k in there])
     plain_axes(axes)
-    axes.set_xlabel("highest activation in each picture; | mean", fontsize=9, color=SOFT)
+    axes.set_xlabel("highest activation; | mean", fontsize=9, color=SOFT)
 
 
 def _scale(pictures: np.ndarray) -> dict[str, Any]:
