@@ -62,6 +62,11 @@ def test_the_start_by_keyboard_and_typed(page):
     page.get_by_label("Start, y").fill("1e400")
     page.keyboard.press("Enter")
     assert kernel(page, "view.start, view.error") == "((-3.18, 0.5), None)"
+    page.get_by_label("Start, y").blur()
+    expect(page.get_by_label("Start, y")).to_have_value("0.5")  # no number: what is in force is back
+    page.get_by_label("Start, y").fill("99")
+    page.keyboard.press("Enter")
+    until(page, "v => v.start[1] === 3")  # the edge of the map
 
 
 def test_the_film_plays_steps_and_scrubs(page):
@@ -95,6 +100,9 @@ def test_rates_momentum_and_function(page):
     page.get_by_role("slider", name="Momentum").fill("0.5")
     expect(page.get_by_label("Momentum, as a number")).to_have_value("0.5")
     assert kernel(page, "view.momentum") == "0.5"
+    page.get_by_role("slider", name="Momentum").fill("0")
+    expect(page.get_by_label("Momentum, as a number")).to_have_value("0")
+    assert kernel(page, "view.momentum, view.error") == "(0, None)"
     page.get_by_label("Function", exact=True).select_option("saddle")
     until(page, "v => v.function === 'saddle'")
     page.get_by_role("button", name="Best rates").click()
