@@ -58,7 +58,7 @@ export class Link {
     this.number = header.number;
     this.updates += 1;
     if (header.whole) {
-      this.state = {};
+      this.state = { answered: this.ticket }; // all that there is: nothing earlier is waited for
       this.arrays = {};
       this.columns = {};
     }

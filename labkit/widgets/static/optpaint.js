@@ -102,9 +102,11 @@ function paintAxes(pen, theme, { x, y, west, east, north, south }, limits) {
   for (const tick of ticks(...limits[0], Math.max(2, (east - west) / 80))) pen.fillText(short(tick), Math.min(east - 6, Math.max(west + 4, x(tick))), south + 11);
   pen.fillText("x", (west + east) / 2, south + 27);
   pen.textAlign = "right";
-  for (const tick of ticks(...limits[1], Math.max(2, (south - north) / 50))) pen.fillText(short(tick), west - 6, Math.min(south - 5, Math.max(north + 6, y(tick))));
+  const rows = ticks(...limits[1], Math.max(2, (south - north) / 50)), middle = (north + south) / 2;
+  for (const tick of rows) pen.fillText(short(tick), west - 6, Math.min(south - 5, Math.max(north + 6, y(tick))));
   pen.textAlign = "left";
-  pen.fillText("y", 2, (north + south) / 2);
+  const taken = rows.find((tick) => Math.abs(y(tick) - middle) < 12); // a number is there: the name goes above it
+  pen.fillText("y", 2, taken === undefined ? middle : y(taken) - 16);
 }
 
 /**
