@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
 
 from labkit.plots.figure import Figure
 from labkit.plots.look import ACCENT, GREY, LINE, SOFT, number, plain_axes
@@ -27,7 +28,7 @@ def dissection(
     table = iou[units][:, shown]
     figure = Figure(figsize=(1.6 + 0.33 * len(units), 1.5 + 0.26 * len(shown)), layout="constrained", facecolor="white")
     axes = figure.subplots()
-    image = axes.imshow(table.T, cmap="Blues", vmin=0, vmax=max(float(table.max()), at_least), aspect="auto")
+    image = axes.imshow(table.T, cmap="cividis", vmin=0, vmax=max(float(table.max()), at_least), aspect="auto")
     axes.set_yticks(range(len(shown)), [parts[i] for i in shown], fontsize=9)
     axes.set_xticks(range(len(units)), [str(u) for u in units], fontsize=8)
     axes.set_xlabel("unit, those that agree best first", color=SOFT, fontsize=9)
@@ -35,7 +36,9 @@ def dissection(
     for column, unit in enumerate(units):
         row = int(table[column].argmax())
         if iou[unit].max() >= at_least:
-            axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor="black", linewidth=1.2))
+            frame = Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor="white", linewidth=1.2)
+            frame.set_path_effects([withStroke(linewidth=3, foreground="black")])  # to be seen on every colour
+            axes.add_patch(frame)
     for spine in axes.spines.values():
         spine.set_color(LINE)
     bar = figure.colorbar(image, ax=axes, pad=0.01)

@@ -10,6 +10,7 @@ from labkit.plots.training import End, label_ends
 
 _COLOURS = [CLASSES[i] for i in (4, 5, 2, 0, 1)]
 _NUMBERED = 9  # a table of at most so many layers has its numbers written into it
+_LIGHT = 0.47  # from here on black numbers are read better than white ones: on both sides their contrast is 4.5 or more
 
 
 def similarity(
@@ -24,7 +25,7 @@ def similarity(
     size = (2.3 + 0.52 * len(columns), 1.9 + 0.42 * len(layers))
     figure = Figure(figsize=size, layout="constrained", facecolor="white")
     axes = figure.subplots()
-    image = axes.imshow(cka, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    image = axes.imshow(cka, cmap="cividis", vmin=0, vmax=1, aspect="auto")
     axes.set_yticks(range(len(layers)), list(layers), fontsize=9)
     axes.set_xticks(range(len(columns)), columns, fontsize=9, rotation=40, ha="right", rotation_mode="anchor")
     axes.tick_params(colors=SOFT, length=0)
@@ -35,7 +36,8 @@ def similarity(
     if max(cka.shape) <= _NUMBERED:
         for (i, j), value in np.ndenumerate(cka):
             if np.isfinite(value):
-                axes.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=8, color="w" if value > 0.6 else "k")
+                colour = "k" if value >= _LIGHT else "w"
+                axes.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=8, color=colour)
     bar = figure.colorbar(image, ax=axes, pad=0.02)
     bar.outline.set_visible(False)
     bar.ax.tick_params(colors=SOFT, length=0, labelsize=8)
