@@ -42,6 +42,14 @@ def test_planted_detectors_are_found():
     assert (found.thresholds["1"] == [0, 0, 1, 0]).all()
 
 
+def test_where_a_part_is_the_best_of_all():
+    table = np.array([[0.1, 0.3, 0.2], [0.5, 0.0, 0.4], [0.0, 0.2, 0.6]])
+    found = features.Dissection(("a", "b", "c"), {"1": table}, {"1": np.zeros(3)})
+    assert found.where_best(["c", "a"])["1"].tolist() == [[0, 0], [0, 0.5], [0.6, 0]]
+    with pytest.raises(SettingError, match="Expected parts of a, b, c, received 'd'"):
+        found.where_best(["a", "d"])
+
+
 def test_masks_of_other_pictures_agree_by_chance_only():
     model, ds = planted()
     turned = {name: mask.roll(2, 0) for name, mask in ds.masks.items()}

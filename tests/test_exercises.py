@@ -1,18 +1,19 @@
 """Every exercise with its stub, its solution, and three wrong answers that each get their own message."""
 
 import math
+import re
 
 import numpy as np
 import pytest
 import torch
 import wrong_answers
-from sklearn.metrics import precision_score, recall_score
+from sklearn.metrics import jaccard_score, precision_score, recall_score
 from torch import nn
 
 import labkit
 from labkit.data import handmade
 from labkit.errors import SettingError
-from labkit.exercises import EXERCISES, convolution, depth, features, neurons
+from labkit.exercises import EXERCISES, convolution, depth, features, hierarchy, neurons
 
 WRONG = wrong_answers.WRONG | {
     "start.accuracy": {
@@ -418,3 +419,44 @@ def test_any_threshold_of_least_cost_is_right():
     check = labkit.exercise("features.threshold").check
     assert check(lambda *_: 0.03).state == check(lambda *_: 0.05).state == "right"
     assert check(lambda *_: 0.051).state == "wrong"
+
+
+# Feature hierarchy
+
+
+def test_each_unit_to_be_named_has_one_part_that_it_agrees_with_far_better_than_with_others_on_new_pictures():
+    (expected,) = [re.findall(r'"(\w+)"', labkit.exercise("hierarchy.name_units").code)]
+    found = labkit.features.dissect(labkit.zoo.load("objects_cnn"), hierarchy._LAYER, labkit.data.objects(150, seed=9))
+    for unit, part in zip(hierarchy._UNITS.values(), expected, strict=True):
+        best, table = found.parts.index(part), found.iou[hierarchy._LAYER][unit]
+        assert table[best] > 0.1 and table[best] == table.max()
+
+
+def test_the_figure_of_the_units_shows_their_strongest_patches():
+    figure = hierarchy.four_units()
+    assert [axes.get_ylabel() for axes in figure.axes if axes.get_ylabel()] == list("ABCD")
+    assert "; C 9" in figure.alt
+
+
+def test_iou_asks_for_scikit_learns_jaccard_score():
+    def answer(activation, threshold, part):
+        return jaccard_score(part.ravel(), activation.ravel() > threshold)
+
+    assert labkit.exercise("hierarchy.iou").check(answer).state == "right"
+
+
+def test_no_picture_of_that_norm_excites_the_linear_unit_more_than_the_preferred_one():
+    def answer(w, norm):
+        many = np.random.default_rng(0).normal(size=(20_000, *w.shape))
+        many *= norm / np.linalg.norm(many, axis=(1, 2), keepdims=True)
+        namespace = {}
+        exec(labkit.exercise("hierarchy.preferred").code, namespace)
+        best = namespace["preferred"](w, norm)
+        assert (best * w).sum() > (many * w).sum((1, 2)).max()
+        return best
+
+    assert labkit.exercise("hierarchy.preferred").check(answer).state == "right"
+
+
+def test_cka_asks_for_what_the_lab_computes():
+    assert labkit.exercise("hierarchy.cka").check(labkit.features.cka).state == "right"

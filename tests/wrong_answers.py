@@ -1,4 +1,4 @@
-"""Wrong answers to the exercises of notebooks 01 and 03 to 06: a part of the message that each must get, and the answer."""
+"""Wrong answers to the exercises of notebooks 01 and 03 to 07: a part of the message that each must get, and it."""
 
 import math
 from types import SimpleNamespace
@@ -132,6 +132,20 @@ def turned(dx, dy, bins, whole=180, weights=None, angle=None, scale=1.0):
     degrees = np.degrees(np.arctan2(dy, dx)) if angle is None else angle(dx, dy)
     sizes = np.hypot(dx, dy) if weights is None else weights(dx, dy)
     return scale * np.histogram(degrees % whole, bins, (0, whole), weights=sizes)[0]
+
+
+def cka(centre=lambda z: z - z.mean(0), give=lambda across, x, y: across**2 / (x * y)):
+    """Linear CKA but for what is given; `give` has the norms of yᵀx, of xᵀx and of yᵀy."""
+
+    def answer(x, y):
+        x, y = centre(x), centre(y)
+        return give(np.linalg.norm(y.T @ x), np.linalg.norm(x.T @ x), np.linalg.norm(y.T @ y))
+
+    return answer
+
+
+def spread(x):
+    return np.linalg.norm(x - x.mean(0))
 
 
 def cheapest(cost):
@@ -410,5 +424,54 @@ WRONG = {
         "Try each score": lambda *_: 0.28,
         "received NaN": lambda *_: math.nan,
         "one number": lambda score, *_: score,
+    },
+    "hierarchy.name_units": {
+        "A: the masks say no": lambda: ["eye", "head", "wheel", "sail"],
+        "B: it fires near the eye too": lambda: ["window", "eye", "wheel", "sail"],
+        "C: the masks say no": lambda: ["window", "head", "door", "sail"],
+        "D: it fires near the mast too": lambda: ["window", "head", "wheel", "mast"],
+        "received 'windscreen'": lambda: ["windscreen", "head", "wheel", "sail"],
+        "Give four names": lambda: "window",
+    },
+    "hierarchy.iou": {
+        "in both. Divide": lambda a, t, p: ((a > t) & p).sum(),
+        "divided by the part": lambda a, t, p: ((a > t) & p).sum() / p.sum(),
+        "divided by where the unit fires": lambda a, t, p: ((a > t) & p).sum() / (a > t).sum(),
+        "counts twice": lambda a, t, p: ((a > t) & p).sum() / ((a > t).sum() + p.sum()),
+        "Dice": lambda a, t, p: 2 * ((a > t) & p).sum() / ((a > t).sum() + p.sum()),
+        "divided by all pixels": lambda a, t, p: ((a > t) & p).mean(),
+        "where neither is": lambda a, t, p: ((a > t) == p).mean(),
+        "1 − IoU": lambda a, t, p: 1 - ((a > t) & p).sum() / ((a > t) | p).sum(),
+        "mean of each picture": lambda a, t, p: (((a > t) & p).sum((1, 2)) / ((a > t) | p).sum((1, 2))).mean(),
+        "one IoU a picture": lambda a, t, p: ((a > t) & p).sum((1, 2)) / ((a > t) | p).sum((1, 2)),
+        "at the threshold as well": lambda a, t, p: ((a >= t) & p).sum() / ((a >= t) | p).sum(),
+        "percentage": lambda a, t, p: 100 * ((a > t) & p).sum() / ((a > t) | p).sum(),
+        "received 0.9": lambda a, t, p: 0.9,
+    },
+    "hierarchy.preferred": {
+        "but the norm is 5.5": lambda w, norm: w,
+        "but the norm is 1.": lambda w, norm: w / np.linalg.norm(w),
+        "Divide by the norm of w": lambda w, norm: norm * w,
+        "square of the norm": lambda w, norm: norm * w / (w**2).sum(),
+        "root of a sum of squares": lambda w, norm: norm * w / np.abs(w).sum(),
+        "least of all": lambda w, norm: -norm * w / np.linalg.norm(w),
+        "a limit of its own": lambda w, norm: norm * np.sign(w),
+        "all pixels are as bright": lambda w, norm: norm * np.sign(w) / np.linalg.norm(np.sign(w)),
+        "all on one pixel": lambda w, norm: np.where(np.abs(w) == np.abs(w).max(), norm * np.sign(w), 0),
+        "Keep the signs": lambda w, norm: norm * np.abs(w) / np.linalg.norm(w),
+        "a negative pixel brings": lambda w, norm: norm * np.maximum(w, 0) / np.linalg.norm(np.maximum(w, 0)),
+        "shape (2, 3); received ()": lambda w, norm: norm,
+    },
+    "hierarchy.cka": {
+        "columns are not centred": cka(lambda z: z),
+        "a mean of its own": cka(lambda z: z - z.mean()),
+        "You centred rows": cka(lambda z: z - z.mean(1, keepdims=True)),
+        "norm above is squared: ‖yᵀx‖².": cka(give=lambda a, x, y: a / (x * y)),
+        "You took the root": cka(give=lambda a, x, y: a / np.sqrt(x * y)),
+        "not those of x and y": lambda x, y: cka(give=lambda a, *_: a**2)(x, y) / spread(x) / spread(y),
+        "not the squared norms": lambda x, y: cka(give=lambda a, *_: a**2)(x, y) / spread(x) ** 2 / spread(y) ** 2,
+        "above the line": cka(give=lambda a, *_: a**2),
+        "1 − CKA": cka(give=lambda a, x, y: 1 - a**2 / (x * y)),
+        "received 0.5": lambda x, y: 0.5,
     },
 }

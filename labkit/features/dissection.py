@@ -49,6 +49,18 @@ class Dissection:
                 found[part] = units[np.argsort(-table[units, i], kind="stable")].tolist()
         return found
 
+    def where_best(self, parts: Sequence[str]) -> dict[str, np.ndarray]:
+        """{layer: (units, these parts)}: the IoU of each unit's best part of all, if it is one of these; else 0."""
+        unknown = [part for part in parts if part not in self.parts]
+        if unknown:
+            raise SettingError(f"Expected parts of {', '.join(self.parts)}, received {unknown[0]!r}.")
+        columns = [self.parts.index(part) for part in parts]
+        found = {}
+        for layer, table in self.iou.items():
+            best = np.arange(len(self.parts)) == table.argmax(1)[:, None]
+            found[layer] = np.where(best, table, 0)[:, columns]
+        return found
+
     def _table(self, layer: str) -> np.ndarray:
         if layer not in self.iou:
             raise SettingError(f"Expected a layer of {', '.join(self.iou)}, received {layer!r}.")
