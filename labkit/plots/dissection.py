@@ -86,7 +86,7 @@ def detectors(
         said.append(f"{name}: {listed}")
     axes.set_xticks(range(len(layers)), layers, fontsize=9)
     axes.set_title(f"Share of units that detect {what}, %", loc="left", fontsize=10, fontweight="bold")
-    axes.legend(frameon=False, fontsize=9, ncols=len(names), loc="lower right", bbox_to_anchor=(1, 1), borderpad=0)
+    figure.legend(frameon=False, fontsize=9, ncols=len(names), loc="outside lower left")
     axes.margins(y=0.12)
     figure.alt = f"Units that detect {what} (IoU {at_least:g} or more). {'; '.join(said)}."
     return figure

@@ -55,6 +55,12 @@ NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
             "tuple(view.output.shape), things.classes[layers.probabilities.argmax()], len(numbers), plain, strided",
             "((1, 16, 16), 'boat', 9, (7, 7), (11, 11))",
         ),
+        (
+            "07_feature_hierarchy",
+            {"features"},
+            "wall.step, wall.layers, steps[-1], int(on_wheels.sum()), learning.shape",
+            "(948, ['relu1_2', 'relu2_2', 'relu3_2'], 948, 3, (5, 3))",
+        ),
     ],
 )
 def test_from_top_to_bottom(open_notebook, name, views, asked, true):
