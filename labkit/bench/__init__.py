@@ -110,6 +110,8 @@ FIGURES = {
             at_least=True,
         ),
         Figure("memory", "the kernel's memory after notebook 00", 700, "MB", "browser:memory"),
+        Figure("hierarchy_memory", "the kernel's memory after notebook 07", 900, "MB", "browser:hierarchy_memory"),
+        Figure("hierarchy_seconds", "notebook 07 from top to bottom", 60, "s", "browser:hierarchy_seconds"),
     )
 }
 

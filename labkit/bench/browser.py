@@ -3,6 +3,7 @@
 import json
 import re
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from playwright.sync_api import Locator, Page
 from labkit.bench.jupyter import browser, kernel, open_notebook, run_all, server, start_cell
 from labkit.errors import UnavailableError
 
-NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks/00_start_here.ipynb"
+NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 
 # As in notebook 00: real digits, and the pictures that are predicted beside the curves.
 CNN = "labkit.models.LeNet(seed=0), *labkit.data.digits().split()"
@@ -169,11 +170,29 @@ def button(page: Page, name: str) -> Locator:
 
 def memory() -> list[float]:
     """Megabytes that the kernel holds (resident) after all cells of notebook 00."""
-    if not NOTEBOOK.exists():
-        raise UnavailableError(f"Expected the notebook {NOTEBOOK.name}, it is not here. Run this in a checkout.")
+    return [after_all_cells("00_start_here")[1]]
+
+
+def hierarchy_memory() -> list[float]:
+    """The same of notebook 07."""
+    return [after_all_cells("07_feature_hierarchy")[1]]
+
+
+def hierarchy_seconds() -> list[float]:
+    """Seconds from the start of notebook 07's first cell to the end of its last, in a kernel that was just started."""
+    return [after_all_cells("07_feature_hierarchy")[0]]
+
+
+def after_all_cells(name: str) -> tuple[float, float]:
+    """(seconds, the kernel's megabytes) that a notebook takes from top to bottom."""
+    notebook = NOTEBOOKS / f"{name}.ipynb"
+    if not notebook.exists():
+        raise UnavailableError(f"Expected the notebook {notebook.name}, it is not here. Run this in a checkout.")
     with tempfile.TemporaryDirectory() as root:
-        (Path(root) / NOTEBOOK.name).write_bytes(NOTEBOOK.read_bytes())
+        (Path(root) / notebook.name).write_bytes(notebook.read_bytes())
         with server(root) as address, browser() as tab:
-            open_notebook(tab.page, address, NOTEBOOK.name)
+            open_notebook(tab.page, address, notebook.name)
+            start = time.perf_counter()
             run_all(tab.page)
-            return [float(kernel(tab.page, "import psutil; print(psutil.Process().memory_info().rss / 1e6)"))]
+            seconds = time.perf_counter() - start
+            return seconds, float(kernel(tab.page, "import psutil; print(psutil.Process().memory_info().rss / 1e6)"))
