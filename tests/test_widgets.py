@@ -139,6 +139,14 @@ def test_a_page_follows_a_run_row_by_row():
     assert page.state["live"]["0"]["step"] == 130
 
 
+def test_the_last_scores_are_sent_also_after_a_frame_of_their_step():
+    run = player(evaluate_every=7, fps=10**9)  # a frame at every step
+    page = Page(TrainingView(run))
+    run.wait(steps=40)
+    assert page.columns(0)["eval_step"][-1] == 40
+    assert_shows(page, 0, run)
+
+
 def test_a_snapshot_holds_what_the_messages_held():
     run = player(evaluate_every=7)
     view = TrainingView(run)

@@ -281,9 +281,9 @@ class Player:
         """A dict a step: step, epoch, loss, lr, and at evaluated steps the scores of Trainer.evaluate."""
         return self.recorder.history
 
-    def columns(self, after: int = -1) -> dict[str, np.ndarray]:
-        """What was recorded after step `after`: "step", "epoch", "loss", "lr"; and "eval_step" with each score."""
-        return self.recorder.columns(after)
+    def columns(self, after: int = -1, evaluated_after: int | None = None) -> dict[str, np.ndarray]:
+        """What was recorded after step `after`, as `Recorder.columns` has it."""
+        return self.recorder.columns(after, evaluated_after)
 
     def frame(self, step: int | None = None) -> dict[str, Any]:
         """The newest frame at or before a step (by default the one shown): {"step": ..., "probe.key": array}."""

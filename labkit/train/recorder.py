@@ -125,9 +125,13 @@ class Recorder:
             rows.setdefault(step, {"step": step, "epoch": scores["epoch"]}).update(scores)
         return [rows[step] for step in sorted(rows)]
 
-    def columns(self, after: int = -1) -> dict[str, np.ndarray]:
-        """What was recorded after step `after`: "step", "epoch", "loss", "lr"; and "eval_step" with each score."""
-        rows, evaluations = self.rows.after(after), self.evaluations.after(after)
+    def columns(self, after: int = -1, evaluated_after: int | None = None) -> dict[str, np.ndarray]:
+        """What was recorded after step `after`: "step", "epoch", "loss", "lr"; and "eval_step" with each score.
+
+        evaluated_after: the same for the scores (by default `after`), which may come later than their step's row.
+        """
+        evaluations = self.evaluations.after(after if evaluated_after is None else evaluated_after)
+        rows = self.rows.after(after)
         columns = {name: _column(rows, name) for name in ("step", "epoch", "loss", "lr")}
         columns["eval_step"] = _column(evaluations, "step")
         scores = [name for name in (evaluations[-1][1] if evaluations else {}) if name not in ("step", "epoch")]

@@ -30,8 +30,12 @@ class Run:
 
     def fetch(self) -> dict[str, np.ndarray]:
         """The rows since the last call, as they are sent. Called by the thread that trains, between two steps."""
-        last = max((int(c[-1]) for name in ("step", "eval_step") if (c := self.columns.get(name))), default=-1)
-        return self._take(self.player.columns(after=last))
+        # The scores of a run's last step are recorded after a frame may have shown that step.
+        return self._take(self.player.columns(self._last("step"), self._last("eval_step")))
+
+    def _last(self, axis: str) -> int:
+        column = self.columns.get(axis)
+        return int(column[-1]) if column else -1
 
     @property
     def long(self) -> bool:
