@@ -126,6 +126,16 @@ def threads(n: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+@contextmanager
+def one_core_spared() -> Iterator[None]:
+    """Run a block (or, as a decorator, a function) on the threads that torch has, but leave one core to the browser.
+
+    Threads that wait for a core that is taken take many times as long.
+    """
+    with threads(min(torch.get_num_threads(), max(1, cores() - 1))):
+        yield
+
+
 def parse_dtype(precision_name: str) -> torch.dtype:
     """ "float32", "bfloat16" or "float16" as torch's dtype."""
     if precision_name not in DTYPES:

@@ -95,3 +95,16 @@ def test_setup_says_one_line_and_seeds(capsys):
 def test_unknown_precision():
     with pytest.raises(SettingError, match="int4"):
         device.parse_dtype("int4")
+
+
+def test_one_core_is_spared_and_the_threads_come_back(monkeypatch):
+    monkeypatch.setattr(device, "cores", lambda: 3)
+    before = torch.get_num_threads()
+    try:
+        for threads, inside in ((8, 2), (1, 1)):
+            torch.set_num_threads(threads)
+            with device.one_core_spared():
+                assert torch.get_num_threads() == inside
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)

@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "plots": set(),
     "activations": set(),
     "train": {"device"},
-    "features": {"activations"},
+    "features": {"activations", "device"},
     "saliency": {"activations"},
     "playground": {"data", "device", "models", "train"},
     "zoo": {"models", "device", "data", "train"},  # the last two to make its models again

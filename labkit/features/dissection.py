@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from labkit.activations import receptive_fields
+from labkit.device import one_core_spared
 from labkit.errors import DataError, SettingError
 from labkit.features.reading import BATCH_SIZE, batches, device_of, input_of, layer_names, read_maps, reading
 
@@ -67,6 +68,7 @@ class Dissection:
         return self.iou[layer]
 
 
+@one_core_spared()
 def dissect(
     model: nn.Module,
     layers: str | Sequence[str],

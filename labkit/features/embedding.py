@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from labkit.device import one_core_spared
 from labkit.errors import DataError, SettingError
 from labkit.features.reading import BATCH_SIZE, batches, device_of, input_of, layer_names, reading
 
@@ -28,6 +29,7 @@ class Embedding:
     explained: Mapping[str, float]
 
 
+@one_core_spared()
 def embedding(
     model: nn.Module,
     layers: str | Sequence[str],

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from labkit.activations import receptive_fields
+from labkit.device import one_core_spared
 from labkit.errors import DataError, SettingError
 from labkit.features.reading import BATCH_SIZE, batches, device_of, input_of, layer_names, read_maps, reading
 
@@ -68,6 +69,7 @@ class TopPatches:
         return cropped(pictures, patches.boxes[row], fill)
 
 
+@one_core_spared()
 def top_patches(
     model: nn.Module,
     layers: str | Sequence[str],

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from labkit.activations import altered
+from labkit.device import one_core_spared
 from labkit.errors import SettingError
 from labkit.features.outputs import main_tensor
 from labkit.features.patches import Patches
@@ -42,6 +43,7 @@ class Responses:
         return Patches(numbers, examples, places, self.values[examples, numbers[:, None]], boxes)
 
 
+@one_core_spared()
 def responses(
     model: nn.Module, layers: str | Sequence[str], ds: Any, batch_size: int = BATCH_SIZE
 ) -> Iterator[Mapping[str, Responses]]:
@@ -66,6 +68,7 @@ def responses(
         yield {name: Responses(np.concatenate(values[name]), np.concatenate(places[name])) for name in names}
 
 
+@one_core_spared()
 def class_accuracy(
     model: nn.Module,
     ds: Any,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from labkit.activations.capture import choose_layers, random_numbers_given_back
+from labkit.device import one_core_spared
 from labkit.errors import DataError, SettingError
 from labkit.features.outputs import as_maps, main_tensor
 
@@ -80,7 +81,12 @@ class Borrowed:
 def borrowed(model: nn.Module, layer: str) -> Iterator[Borrowed]:
     """The model for one block, in evaluation mode. Modes and torch's random numbers are given back, errors or not."""
     training = [module for module in model.modules() if module.training]
-    with random_numbers_given_back(model.parameters()), torch.inference_mode(False), torch.enable_grad():
+    with (
+        one_core_spared(),
+        random_numbers_given_back(model.parameters()),
+        torch.inference_mode(False),
+        torch.enable_grad(),
+    ):
         model.eval()
         try:
             yield Borrowed(model, layer)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from labkit.device import one_core_spared
 from labkit.errors import DataError, SettingError
 from labkit.features.reading import batches, device_of, layer_names, reading
 
@@ -42,6 +43,7 @@ def cka(x: Any, y: Any, unbiased: bool = False) -> float:
     return normalised(*(float((a * b).sum()) for a, b in ((grams[0], grams[1]), (grams[0],) * 2, (grams[1],) * 2)))
 
 
+@one_core_spared()
 def similarity(
     model: nn.Module,
     layers: str | Sequence[str],

@@ -288,8 +288,7 @@ def _check(n: int, span: float) -> None:
 
 def _on_grid(value: Callable[[Tensor], Tensor], centre: Tensor, directions: Tensor, places: Tensor) -> np.ndarray:
     """The losses (k,) at places (k, m); a few places at a time, so that their weights fit into memory."""
-    # One core is left to the browser: threads that wait for a core that is taken take many times as long.
-    with torch.no_grad(), devices.threads(max(1, devices.cores() - 1)):
+    with torch.no_grad(), devices.one_core_spared():
         rows = max(1, 2**24 // len(centre))
         return _numpy(torch.cat([value(centre + part @ directions) for part in places.split(rows)]))
 
