@@ -22,7 +22,7 @@ NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
         (
             "01_features_or_learning",
             {"training"},
-            "player.trainer.step_count, many['network'] > many['regression'], sorted(scores)",
+            "player.trainer.step_count, bool(many['network'] > many['regression']), sorted(scores)",
             "(400, True, ['aggregates', 'last payment', 'network'])",
         ),
         (
