@@ -1,61 +1,79 @@
-"""Attribution methods, computed by captum where it has them; each says its source and its formula."""
+"""`attribute`: one call for every method, which borrows the model and gives it back as it was."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from captum.attr import IntegratedGradients, Saliency
 from torch import Tensor, nn
 
 from labkit.errors import DataError, SettingError
+from labkit.saliency.gradients import GRADIENTS
+from labkit.saliency.method import Method, Request
 
-# Integrated gradients: with 50 points the completeness error of a small ReLU network is far below one per cent.
-PATH_POINTS = 50
+METHODS: dict[str, Method] = {**GRADIENTS}
+
+# Rows of a forward pass: captum's own choice for whole batches is three times slower on a CPU.
+ROWS = 50
+
+
+class AttributionWarning(UserWarning):
+    """A map that should not be taken at its face value; the message says why."""
 
 
 @dataclass(frozen=True)
-class Method:
-    """One way to attribute: `compute(model, x, target)` gives a tensor like `x`."""
+class Attribution:
+    """`values`, a tensor like x, and `notes`: sentences about what to doubt in them."""
 
-    formula: str
-    source: str
-    compute: Callable[[nn.Module, Tensor, Tensor], Tensor]
-
-
-def _gradient(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
-    return Saliency(model).attribute(x, target, abs=False)
+    values: Tensor
+    notes: tuple[str, ...]
 
 
-def _integrated_gradients(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
-    # All points of one example at once: captum's own choice for whole batches is three times slower on a CPU.
-    method = IntegratedGradients(model)
-    return method.attribute(x, target=target, n_steps=PATH_POINTS, internal_batch_size=PATH_POINTS).to(x.dtype)
+def attribute(
+    model: nn.Module,
+    x: Tensor,
+    target: int | Tensor,
+    method: str = "integrated_gradients",
+    layer: str | None = None,
+    seed: int = 0,
+    **more: Any,
+) -> Tensor:
+    """How much each value of `x` speaks for (positive) or against (negative) the output `target`; a tensor like `x`.
+
+    As `attributed`, which takes the same arguments; each of its notes is given as an AttributionWarning.
+    """
+    found = attributed(model, x, target, method, layer, seed, **more)
+    for note in found.notes:
+        warnings.warn(AttributionWarning(note), stacklevel=2)
+    return found.values
 
 
-METHODS: dict[str, Method] = {
-    "gradient": Method(
-        formula="∂f/∂x",
-        source="Simonyan et al. 2014, Deep Inside Convolutional Networks, section 3 (there with its absolute value)",
-        compute=_gradient,
-    ),
-    "integrated_gradients": Method(
-        formula="(x − x₀) · mean of ∂f/∂x on the way from x₀ = 0 to x",
-        source="Sundararajan et al. 2017, Axiomatic Attribution for Deep Networks, eq. 1",
-        compute=_integrated_gradients,
-    ),
-}
+def attributed(
+    model: nn.Module,
+    x: Tensor,
+    target: int | Tensor,
+    method: str = "integrated_gradients",
+    layer: str | None = None,
+    seed: int = 0,
+    *,
+    against: int | None = None,
+    baseline: str | Tensor = "black",
+    progress: Callable[[int, int], None] | None = None,
+    **options: Any,
+) -> Attribution:
+    """The attribution of `method`, with what there is to say against it.
 
-
-def attribute(model: nn.Module, x: Tensor, target: int | Tensor, method: str = "integrated_gradients") -> Tensor:
-    """How much each value of `x` speaks for (positive) or against (negative) the output `target`.
-
-    x: a batch (n, ...). target: an output's index, or one for each example (n,). Returns a tensor like `x`.
+    x: a batch (n, ...). target: an output's index, or one for each example (n,). layer: for the CAMs, None: the last with
+    a spatial map. against: another output, which is subtracted: why the target and not that. baseline: for methods that
+    have one. options: the method's own (`METHODS[method].options`). progress: called with (done, of) by slow methods.
     The model is run in evaluation mode and given back as it was (modes, gradients, requires_grad), also after an error.
-    Errors: SettingError for an unknown method, DataError for a target that the model does not have.
+    Errors: SettingError for an unknown method or option, DataError for a target that the model does not have.
     """
     if method not in METHODS:
         raise SettingError(f"Expected a method of {', '.join(METHODS)}, received {method!r}.")
+    chosen = METHODS[method]
     targets = torch.as_tensor(target, device=x.device).expand(len(x))
     with _as_it_was(model):
         with torch.no_grad():
@@ -64,7 +82,18 @@ def attribute(model: nn.Module, x: Tensor, target: int | Tensor, method: str = "
             raise DataError(
                 f"Expected targets of 0 to {outputs - 1} for a model with {outputs} outputs, received {target}."
             )
-        return METHODS[method].compute(model, x.detach().clone().requires_grad_(), targets).detach()
+        request = Request(
+            model=model,
+            x=x.detach().clone(),
+            target=targets,
+            layer=layer,
+            baseline=torch.zeros_like(x),
+            seed=seed,
+            rows=ROWS,
+            options={**chosen.options, **options},
+            progress=progress or (lambda done, of: None),
+        )
+        return Attribution(chosen.compute(request).detach().to(x.dtype), ())
 
 
 @contextmanager
