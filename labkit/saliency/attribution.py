@@ -65,9 +65,9 @@ def attributed(
 ) -> Attribution:
     """The attribution of `method`, with what there is to say against it.
 
-    x: a batch (n, ...). target: an output's index, or one for each example (n,). layer: for the CAMs, None: the last with
-    a spatial map. against: another output, which is subtracted: why the target and not that. baseline: for methods that
-    have one. options: the method's own (`METHODS[method].options`). progress: called with (done, of) by slow methods.
+    x: a batch (n, ...). target: an output's index, or one for each example (n,). layer: for the CAMs, None: the last
+    with a spatial map. against: another output, which is subtracted: why the target and not that. baseline: for
+    methods that have one. options: the method's own (`METHODS[method].options`). progress: called with (done, of).
     The model is run in evaluation mode and given back as it was (modes, gradients, requires_grad), also after an error.
     Errors: SettingError for an unknown method or option, DataError for a target that the model does not have.
     """
@@ -84,7 +84,7 @@ def attributed(
             )
         request = Request(
             model=model,
-            x=x.detach().clone(),
+            x=x.detach().clone().requires_grad_(),
             target=targets,
             layer=layer,
             baseline=torch.zeros_like(x),

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 class Request:
     """One batch for one method. The model gives (n, outputs), in evaluation mode, its parameters without gradients.
 
-    x, baseline: (n, ...), without gradients; target: (n,). rows: how many rows a forward pass should take at most.
+    x: (n, ...), a leaf that takes gradients; baseline: like x; target: (n,). rows: how many rows a forward pass should take at most.
     `generator()` starts anew from the seed each time, so that what is drawn does not depend on the batch's division.
     `progress(done, of)` is called by methods of many passes; what it raises ends the method.
     """
@@ -38,7 +38,7 @@ class Method:
 
     formula: one line. assumes: what it takes for granted, one sentence. family: "gradient", "path", "rule", "cam",
     "perturbation" or "control". signed: whether values below zero speak against the target. layer, baseline, random:
-    whether it depends on a layer, a baseline, the seed. slow: whether it needs many more passes than a step of training.
+    whether it depends on a layer, a baseline, the seed. slow: whether it needs far more passes than a training step.
     pictures: whether it takes (n, channels, height, width) only. options: name -> usual value.
     """
 
