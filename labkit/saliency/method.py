@@ -12,7 +12,8 @@ from torch import Tensor, nn
 class Request:
     """One batch for one method. The model gives (n, outputs), in evaluation mode, its parameters without gradients.
 
-    x: (n, ...), a leaf that takes gradients; baseline: like x; target: (n,). rows: how many rows a forward pass should take at most.
+    x: (n, ...), a leaf that takes gradients; baseline: like x; target: (n,). rows: how many rows a forward
+    pass should take at most.
     `generator()` starts anew from the seed each time, so that what is drawn does not depend on the batch's division.
     `progress(done, of)` is called by methods of many passes; what it raises ends the method.
     """
