@@ -10,7 +10,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from labkit import LabkitError, data, features
-from labkit.features import outputs, pictures
+from labkit.activations import outputs
+from labkit.features import pictures
 from labkit.features.optimized import likeness
 from labkit.features.running import borrowed, find_layer
 from labkit.models import MLP, LeNet, TinyVGG
@@ -410,13 +411,13 @@ def test_flat_models_with_a_flatten_and_grey_models():
 
 
 @pytest.mark.gpu
-def test_on_a_gpu():
-    model = small().cuda()
-    images = features.optimize(model, "relu2_1", [0, 1], size=16, steps=8)
+def test_on_a_gpu_as_on_the_cpu(monkeypatch):
+    # In TF32, torch's usual precision for convolutions there, Adam's first steps turn on the sign of tiny gradients.
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    images = features.optimize(small().cuda(), "relu2_1", [0, 1], size=16, steps=8)
     assert images.is_cuda
-    torch.testing.assert_close(
-        images.cpu(), features.optimize(model.cpu(), "relu2_1", [0, 1], size=16, steps=8), atol=1e-2, rtol=0
-    )
+    expected = features.optimize(small(), "relu2_1", [0, 1], size=16, steps=8)
+    torch.testing.assert_close(images.cpu(), expected, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
