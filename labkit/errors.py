@@ -41,3 +41,7 @@ class DivergedError(LabkitError, ArithmeticError):
 
 class SettingError(LabkitError, ValueError, TypeError):
     pass
+
+
+class UnsuitableError(SettingError):
+    pass

@@ -1,8 +1,7 @@
 """`attribute`: one call for every method, which borrows the model and gives it back as it was."""
 
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from labkit.errors import DataError, SettingError
+from labkit.saliency.borrow import borrowed
+from labkit.saliency.controls import CONTROLS
 from labkit.saliency.gradients import GRADIENTS
 from labkit.saliency.method import Method, Request
 
-METHODS: dict[str, Method] = {**GRADIENTS}
+METHODS: dict[str, Method] = {**GRADIENTS, **CONTROLS}
 
 # Rows of a forward pass: captum's own choice for whole batches is three times slower on a CPU.
 ROWS = 50
@@ -75,7 +76,8 @@ def attributed(
         raise SettingError(f"Expected a method of {', '.join(METHODS)}, received {method!r}.")
     chosen = METHODS[method]
     targets = torch.as_tensor(target, device=x.device).expand(len(x))
-    with _as_it_was(model):
+    notes: list[str] = []
+    with borrowed(model):
         with torch.no_grad():
             outputs = model(x[:1]).shape[1]
         if int(targets.min()) < 0 or int(targets.max()) >= outputs:
@@ -92,23 +94,6 @@ def attributed(
             rows=ROWS,
             options={**chosen.options, **options},
             progress=progress or (lambda done, of: None),
+            note=notes.append,
         )
-        return Attribution(chosen.compute(request).detach().to(x.dtype), ())
-
-
-@contextmanager
-def _as_it_was(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode, and no gradients for the parameters; modes, gradients and requires_grad are given back."""
-    training = [module for module in model.modules() if module.training]
-    wanted = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    model.eval()
-    try:
-        for parameter in wanted:
-            parameter.requires_grad_(False)
-        with torch.enable_grad():
-            yield
-    finally:
-        for parameter in wanted:
-            parameter.requires_grad_(True)
-        for module in training:
-            module.training = True
+        return Attribution(chosen.compute(request).detach().to(x.dtype), tuple(notes))

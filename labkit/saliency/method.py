@@ -16,6 +16,7 @@ class Request:
     pass should take at most.
     `generator()` starts anew from the seed each time, so that what is drawn does not depend on the batch's division.
     `progress(done, of)` is called by methods of many passes; what it raises ends the method.
+    `note(sentence)` is called with what to doubt in the values.
     """
 
     model: nn.Module
@@ -27,6 +28,7 @@ class Request:
     rows: int
     options: Mapping[str, Any]
     progress: Callable[[int, int], None]
+    note: Callable[[str], None]
 
     def generator(self) -> torch.Generator:
         """On the CPU, so that every device sees the same draws."""
