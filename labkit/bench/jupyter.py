@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import playwright
-from playwright.sync_api import Browser, Page, Request, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, Request, sync_playwright
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from labkit.errors import UnavailableError
@@ -316,6 +316,30 @@ def eventually(page: Page, code: str, expected: str, timeout: float = 60) -> Non
     while (answer := kernel(page, code)) != expected:
         if time.monotonic() > deadline:
             raise CellError(f"expected the answer {expected} within {timeout} s, the last was {answer}\n{code}")
+
+
+def press_at_once(locator: Locator, *keys: str) -> None:
+    """Presses keys ("ArrowDown", "Shift+ArrowDown") on an element with no moment between them, as no hand can.
+
+    The kernel cannot have answered one before the next. What the browser itself does with a key does not happen.
+    """
+    strokes = [{"key": key.removeprefix("Shift+"), "shiftKey": key.startswith("Shift+")} for key in keys]
+    locator.evaluate(
+        """(element, strokes) => {
+            element.focus();
+            const same = {bubbles: true, cancelable: true};
+            for (const stroke of strokes) element.dispatchEvent(new KeyboardEvent('keydown', {...stroke, ...same}));
+        }""",
+        strokes,
+    )
+
+
+@contextmanager
+def late(page: Page, view: str = "view") -> Iterator[None]:
+    """Inside, the kernel's `view` leaves messages from the page unread; at the end it handles them in their order."""
+    kernel(page, f"unread = []\n{view}.receive = lambda *message: unread.append(message)")
+    yield
+    kernel(page, f"del {view}.receive\nfor message in unread: {view}.receive(*message)")
 
 
 def end_kernels(address: str) -> None:

@@ -39,14 +39,17 @@ export function pixelMap(stage, { label, point, choose }) {
     return row >= 0 && row < height && column >= 0 && column < width ? { row, column } : null;
   };
   const on = (/** @type {string} */ name, /** @type {(event: any) => void} */ run) => canvas.addEventListener(name, run, { signal });
+  const go = (/** @type {Picture} */ on, /** @type {Pixel} */ pixel) => {
+    cursor = pixel;
+    shown = { ...on, centre: pixel }; // the next key goes on from here, though nothing is drawn yet
+    choose(pixel);
+  };
   on("pointermove", (event) => point(under(event)));
   on("pointerleave", () => point(null));
   on("pointerdown", (event) => {
     const pixel = under(event);
     byKey = false;
-    if (!pixel) return;
-    cursor = pixel;
-    choose(pixel);
+    if (shown && pixel) go(shown, pixel);
   });
   on("blur", () => { byKey = false; point(null); });
   on("keydown", (event) => {
@@ -54,9 +57,8 @@ export function pixelMap(stage, { label, point, choose }) {
     if (!way || !shown || event.ctrlKey || event.metaKey || event.altKey) return;
     const { height, width } = extent(), from = shown.centre ?? cursor;
     const within = (/** @type {number} */ at, /** @type {number} */ most) => Math.min(most - 1, Math.max(0, at));
-    cursor = { row: within(from.row + way[0], height), column: within(from.column + way[1], width) };
     byKey = true;
-    choose(cursor);
+    go(shown, { row: within(from.row + way[0], height), column: within(from.column + way[1], width) });
     event.preventDefault();
     event.stopPropagation();
   });

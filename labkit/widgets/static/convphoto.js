@@ -6,7 +6,7 @@ import { h } from "./lab.js";
 
 const FAR = 8; // pixels that Shift and an arrow key move the piece
 
-/** @param {Stage} stage @param {{ask: (action: string, details: any) => void}} newest */
+/** @param {Stage} stage @param {{ask: (action: string, details: any) => void, wish: any}} newest */
 export function convPhotos(stage, newest) {
   const { link, signal } = stage;
   const figure = (/** @type {string} */ word) => {
@@ -39,7 +39,8 @@ export function convPhotos(stage, newest) {
   box.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
     const way = ({ ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] })[event.key];
     if (!way || link.gone) return;
-    const far = event.shiftKey ? FAR : 1, [row, column] = link.state.place;
+    const far = event.shiftKey ? FAR : 1, [top, left] = link.state.place;
+    const { row, column } = newest.wish ?? { row: top, column: left }; // keys come faster than answers
     move(row + far * way[0], column + far * way[1]);
     event.preventDefault();
     event.stopPropagation();

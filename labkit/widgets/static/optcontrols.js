@@ -12,20 +12,24 @@ const asNumber = (text) => (text.trim() === "" || !Number.isFinite(Number(text))
  * @param {import("./link.js").Link} link
  */
 export function latest(link) {
-  let waiting = /** @type {[string, any] | null} */ (null), asked = 0;
+  let waiting = /** @type {[string, any] | null} */ (null), asked = 0, wish = /** @type {any} */ (null);
   const flush = () => {
     if (!waiting || (link.state.answered ?? Infinity) < asked) return;
     link.do(...waiting);
     asked = link.ticket;
     waiting = null;
   };
+  const pending = () => waiting !== null || (link.state.answered ?? Infinity) < asked;
   return {
     flush,
     /** Whether something waits, or has no answer yet. */
-    get pending() { return waiting !== null || (link.state.answered ?? Infinity) < asked; },
+    get pending() { return pending(); },
+    /** The details last asked for, until they are answered: what a next step goes on from. Then null. */
+    get wish() { return pending() ? wish : null; },
     /** @param {string} action @param {any} details */
     ask(action, details) {
       waiting = [action, details];
+      wish = details;
       flush();
     },
   };
