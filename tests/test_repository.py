@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "activations": set(),
     "train": {"device"},
     "features": {"activations", "device"},
-    "saliency": {"activations"},
+    "saliency": {"activations", "device"},
     "playground": {"data", "device", "models", "train"},
     "zoo": {"models", "device", "data", "train"},  # the last two to make its models again
     "widgets": {"train", "activations", "features", "saliency", "plots", "data", "models", "playground", "device"},

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from labkit.activations.capture import random_numbers_given_back
+from labkit.activations.outputs import as_maps, main_tensor
 from labkit.errors import DataError, SettingError
-from labkit.features.outputs import as_maps, main_tensor
 from labkit.features.running import find_layer
 
 BATCH_SIZE = 64

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from labkit.activations.capture import choose_layers, random_numbers_given_back
+from labkit.activations.outputs import as_maps, main_tensor
 from labkit.device import one_core_spared
 from labkit.errors import DataError, SettingError
-from labkit.features.outputs import as_maps, main_tensor
 
 # Activations whose gradient can be exactly zero for every place of a channel.
 RECTIFIERS = (nn.ReLU, nn.Hardtanh, nn.Hardsigmoid, nn.Hardswish, nn.Threshold)

@@ -1,15 +1,17 @@
 """`attribute`: one call for every method, which borrows the model and gives it back as it was."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from labkit.errors import DataError, SettingError
-from labkit.saliency.borrow import borrowed
+from labkit.errors import DataError, SettingError, UnsuitableError
+from labkit.saliency.baselines import baseline as baseline_of
+from labkit.saliency.borrow import Scores, borrowed
 from labkit.saliency.controls import CONTROLS
 from labkit.saliency.gradients import GRADIENTS
 from labkit.saliency.method import Method, Request
@@ -29,6 +31,14 @@ class Attribution:
     """`values`, a tensor like x, and `notes`: sentences about what to doubt in them."""
 
     values: Tensor
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Suitability:
+    """Whether a method works on a model: `refusal` says why not (None: it does), `notes` what to doubt in its maps."""
+
+    refusal: str | None
     notes: tuple[str, ...]
 
 
@@ -68,32 +78,100 @@ def attributed(
 
     x: a batch (n, ...). target: an output's index, or one for each example (n,). layer: for the CAMs, None: the last
     with a spatial map. against: another output, which is subtracted: why the target and not that. baseline: for
-    methods that have one. options: the method's own (`METHODS[method].options`). progress: called with (done, of).
-    The model is run in evaluation mode and given back as it was (modes, gradients, requires_grad), also after an error.
-    Errors: SettingError for an unknown method or option, DataError for a target that the model does not have.
+    methods that have one, a kind or a tensor (`labkit.saliency.baseline`). options: the method's own
+    (`METHODS[method].options`). progress: called with (done, of); what it raises ends the method.
+    The model gives (n, outputs), or a dict with them as "logits". It is run in evaluation mode and given back as it
+    was (modes, gradients, requires_grad, buffers), also after an error.
+    Errors: SettingError for an unknown method or option, UnsuitableError for a method that this model breaks,
+    DataError for inputs that cannot be attributed and for a target that the model does not have.
     """
+    notes: list[str] = []
+    with _request(model, x, target, method, layer, seed, against, baseline, progress, options, notes) as request:
+        values = METHODS[method].compute(request)
+        return Attribution(values.detach().to(x.dtype), tuple(notes))
+
+
+def examine(model: nn.Module, x: Tensor, method: str, layer: str | None = None) -> Suitability:
+    """Whether `method` works on this model and inputs like `x`, by one example's forward pass; nothing is attributed.
+
+    What shows only in the result (a Grad-CAM that is all zero, an error of completeness) is among `attributed`'s notes.
+    Errors: as `attributed`, but for UnsuitableError, which becomes the refusal.
+    """
+    notes: list[str] = []
+    try:
+        with _request(model, x[:1], 0, method, layer, 0, None, "black", None, {}, notes) as request:
+            guard = METHODS[method].guard
+            if guard is not None:
+                guard(request)
+    except UnsuitableError as error:
+        return Suitability(str(error), ())
+    return Suitability(None, tuple(notes))
+
+
+@contextmanager
+def _request(
+    model: nn.Module,
+    x: Tensor,
+    target: int | Tensor,
+    method: str,
+    layer: str | None,
+    seed: int,
+    against: int | None,
+    baseline: str | Tensor,
+    progress: Callable[[int, int], None] | None,
+    options: dict[str, Any],
+    notes: list[str],
+) -> Iterator[Request]:
+    """The model borrowed for one request, once all that was asked is known to make sense."""
     if method not in METHODS:
         raise SettingError(f"Expected a method of {', '.join(METHODS)}, received {method!r}.")
     chosen = METHODS[method]
-    targets = torch.as_tensor(target, device=x.device).expand(len(x))
-    notes: list[str] = []
+    unknown = sorted(options.keys() - chosen.options.keys())
+    if unknown:
+        there = f"options of {', '.join(chosen.options)}" if chosen.options else "no options"
+        raise SettingError(f"Expected {there} for {method}, received {', '.join(unknown)}.")
+    _check_inputs(x)
+    if chosen.pictures and x.ndim != 4:
+        raise UnsuitableError(
+            f"Expected pictures (n, channels, height, width) for {method}, received shape {tuple(x.shape)}. Take a "
+            "method that needs no places, such as integrated_gradients."
+        )
+    targets = _targets(target, x)
     with borrowed(model):
-        with torch.no_grad():
-            outputs = model(x[:1]).shape[1]
-        if int(targets.min()) < 0 or int(targets.max()) >= outputs:
-            raise DataError(
-                f"Expected targets of 0 to {outputs - 1} for a model with {outputs} outputs, received {target}."
-            )
-        request = Request(
-            model=model,
+        yield Request(
+            model=Scores(model, against, (int(targets.min()), int(targets.max()))).eval(),
+            net=model,
             x=x.detach().clone().requires_grad_(),
             target=targets,
             layer=layer,
-            baseline=torch.zeros_like(x),
+            baseline=baseline_of(x, baseline if chosen.baseline else "black", seed),
             seed=seed,
             rows=ROWS,
             options={**chosen.options, **options},
             progress=progress or (lambda done, of: None),
             note=notes.append,
         )
-        return Attribution(chosen.compute(request).detach().to(x.dtype), tuple(notes))
+
+
+def _check_inputs(x: Tensor) -> None:
+    if not isinstance(x, Tensor):
+        raise DataError(f"Expected a tensor (n, ...), received {type(x).__name__}.")
+    if x.numel() == 0 or x.ndim < 2:
+        raise DataError(f"Expected a batch of examples (n, ...), received shape {tuple(x.shape)}.")
+    if not x.is_floating_point():
+        raise DataError(
+            f"Expected floating-point inputs, received {x.dtype}. Whole numbers cannot be changed a little: pass "
+            "pictures as x.float(), and of token ids their embeddings (n, tokens, width), with a model that takes those."
+        )
+    if not torch.isfinite(x).all():
+        raise DataError("Expected inputs that are numbers, received NaN or infinite values. Replace them first.")
+
+
+def _targets(target: int | Tensor, x: Tensor) -> Tensor:
+    targets = torch.as_tensor(target, device=x.device)
+    if targets.is_floating_point() or targets.dtype == torch.bool or targets.shape not in ((), (1,), (len(x),)):
+        raise DataError(
+            f"Expected a target as a whole number, or one for each of {len(x)} examples, received "
+            f"{targets.dtype}, shape {tuple(targets.shape)}."
+        )
+    return targets.long().expand(len(x))

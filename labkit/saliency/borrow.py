@@ -59,10 +59,9 @@ def borrowed(model: nn.Module) -> Iterator[None]:
     training = [module for module in model.modules() if module.training]
     wanted = [parameter for parameter in model.parameters() if parameter.requires_grad]
     buffers = [
-        (module, name, buffer, buffer._version, buffer.clone())
+        (module, name, buffer, None if buffer is None else (buffer._version, buffer.clone()))
         for module in model.modules()
         for name, buffer in module._buffers.items()
-        if buffer is not None
     ]
     with (
         one_core_spared(),
@@ -81,7 +80,7 @@ def borrowed(model: nn.Module) -> Iterator[None]:
             for module in training:
                 module.training = True
             with torch.no_grad():
-                for module, name, buffer, version, before in buffers:
+                for module, name, buffer, before in buffers:
                     module._buffers[name] = buffer
-                    if buffer._version != version:
-                        buffer.copy_(before)
+                    if buffer is not None and before is not None and buffer._version != before[0]:
+                        buffer.copy_(before[1])

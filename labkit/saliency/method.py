@@ -10,8 +10,10 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Request:
-    """One batch for one method. The model gives (n, outputs), in evaluation mode, its parameters without gradients.
+    """One batch for one method.
 
+    model: gives the scores (n, outputs), as a tensor, less those of the output to explain against; it is in evaluation
+    mode, and its parameters take no gradients. net: the model as it was brought, for the names of its layers.
     x: (n, ...), a leaf that takes gradients; baseline: like x; target: (n,). rows: how many rows a forward
     pass should take at most.
     `generator()` starts anew from the seed each time, so that what is drawn does not depend on the batch's division.
@@ -20,6 +22,7 @@ class Request:
     """
 
     model: nn.Module
+    net: nn.Module
     x: Tensor
     target: Tensor
     layer: str | None
@@ -43,6 +46,7 @@ class Method:
     "perturbation" or "control". signed: whether values below zero speak against the target. layer, baseline, random:
     whether it depends on a layer, a baseline, the seed. slow: whether it needs far more passes than a training step.
     pictures: whether it takes (n, channels, height, width) only. options: name -> usual value.
+    guard: raises UnsuitableError, or notes what to doubt, before anything is computed: a forward pass at most.
     """
 
     compute: Callable[[Request], Tensor]
@@ -57,3 +61,4 @@ class Method:
     slow: bool = False
     pictures: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
+    guard: Callable[[Request], None] | None = None

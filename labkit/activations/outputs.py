@@ -48,7 +48,7 @@ def as_maps(values: Tensor, module: nn.Module, layer: str) -> Tensor:
         return tokens[:, :, extra:].unflatten(2, (side, side))
     if values.ndim == 4:
         _, first, second, third = values.shape
-        last = _channels_last(module) if first == second == third else first == second
+        last = channels_last(module) if first == second == third else first == second
         return values.permute(0, 3, 1, 2) if last else values
     raise SettingError(
         f"Expected a layer that gives (n, channels), (n, tokens, channels) or (n, channels, height, width), received "
@@ -56,7 +56,8 @@ def as_maps(values: Tensor, module: nn.Module, layer: str) -> Tensor:
     )
 
 
-def _channels_last(module: nn.Module) -> bool:
+def channels_last(module: nn.Module) -> bool:
+    """Whether a layer is of a kind that has its channels at the end."""
     # The layer norms of ConvNeXt say on which side they work; torchvision's LayerNorm2d, a subclass, is for the other.
     return (
         isinstance(module, nn.Linear)
