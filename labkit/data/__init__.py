@@ -1,6 +1,7 @@
 """Examples with ground truth: made here, embedded, or loaded from files or a network."""
 
 from labkit.data import handmade
+from labkit.data.cue import with_cue
 from labkit.data.dataset import Dataset
 from labkit.data.download import cifar10, fashion_mnist, mnist
 from labkit.data.folder import image_folder
@@ -24,4 +25,5 @@ __all__ = [
     "photo",
     "toy",
     "transactions",
+    "with_cue",
 ]

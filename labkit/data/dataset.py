@@ -1,6 +1,6 @@
 """Examples with their answers: what every room of the lab takes as data."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,17 +14,21 @@ class PartMasks(Mapping[str, Tensor]):
     """Boolean masks of parts that never overlap, kept as one label map: a byte a pixel for all of them.
 
     `codes` is a uint8 tensor (n, H, W): 0 where no part is visible, i + 1 where `parts[i]` is. It reads like
-    a dict {part: bool (n, H, W)}; "object" is the union of all parts; each lookup makes a new tensor.
+    a dict {part: bool (n, H, W)}; "object" is the union of all parts but those in `apart`, which are seen in the
+    picture without being the object's; each lookup makes a new tensor.
     """
 
-    def __init__(self, codes: Tensor, parts: Sequence[str]) -> None:
+    def __init__(self, codes: Tensor, parts: Sequence[str], apart: Collection[str] = ()) -> None:
         if len(parts) > 254 or "object" in parts:
             raise DataError(f"PartMasks takes at most 254 parts and makes 'object' itself; received {list(parts)}.")
-        self.codes, self.parts = codes, tuple(parts)
+        self.codes, self.parts, self.apart = codes, tuple(parts), frozenset(apart)
 
     def __getitem__(self, part: str) -> Tensor:
         if part == "object":
-            return self.codes > 0
+            found = self.codes > 0
+            for other in self.apart:
+                found &= ~self[other]
+            return found
         if part not in self.parts:
             raise KeyError(f"no part {part!r}; there are {', '.join(self)}")
         return self.codes == self.parts.index(part) + 1
@@ -36,7 +40,7 @@ class PartMasks(Mapping[str, Tensor]):
         return len(self.parts) + 1
 
     def subset(self, indices: Tensor) -> "PartMasks":
-        return PartMasks(self.codes[indices], self.parts)
+        return PartMasks(self.codes[indices], self.parts, self.apart)
 
 
 class Dataset(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
