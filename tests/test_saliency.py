@@ -62,7 +62,7 @@ def test_the_model_is_given_back(method, fails):
         with pytest.raises(DataError, match="0 to 9"):
             saliency.attribute(model, x, 10, method=method)
     else:
-        saliency.attribute(model, x, 1, method=method)
+        saliency.attributed(model, x, 1, method=method)
     assert model.training and model.conv1.training and not model.relu2.training
     assert not model.conv1.weight.requires_grad and model.conv2.weight.requires_grad
     assert torch.equal(model.output.bias.grad, torch.ones(10)) and model.conv2.weight.grad is None

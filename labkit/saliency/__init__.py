@@ -10,6 +10,7 @@ from labkit.saliency.attribution import (
     examine,
 )
 from labkit.saliency.baselines import baseline
+from labkit.saliency.cams import cam_layers
 from labkit.saliency.maps import as_map
 from labkit.saliency.method import Method
 from labkit.saliency.scores import SCORES, Score, score
@@ -26,6 +27,7 @@ __all__ = [
     "attribute",
     "attributed",
     "baseline",
+    "cam_layers",
     "examine",
     "score",
 ]

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from labkit.errors import DataError, SettingError, UnsuitableError
 from labkit.saliency.baselines import baseline as baseline_of
 from labkit.saliency.borrow import Scores, borrowed
+from labkit.saliency.cams import CAMS
 from labkit.saliency.controls import CONTROLS
 from labkit.saliency.gradients import GRADIENTS
 from labkit.saliency.method import Method, Request
 
-METHODS: dict[str, Method] = {**GRADIENTS, **CONTROLS}
+METHODS: dict[str, Method] = {**GRADIENTS, **CAMS, **CONTROLS}
 
 # Rows of a forward pass: captum's own choice for whole batches is three times slower on a CPU.
 ROWS = 50
@@ -161,7 +162,7 @@ def _check_inputs(x: Tensor) -> None:
     if not x.is_floating_point():
         raise DataError(
             f"Expected floating-point inputs, received {x.dtype}. Whole numbers cannot be changed a little: pass "
-            "pictures as x.float(), and of token ids their embeddings (n, tokens, width), with a model that takes those."
+            "pictures as x.float(); of token ids their embeddings (n, tokens, width), to a model that takes those."
         )
     if not torch.isfinite(x).all():
         raise DataError("Expected inputs that are numbers, received NaN or infinite values. Replace them first.")
