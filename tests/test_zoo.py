@@ -44,7 +44,7 @@ def miniature(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_every_name_loads_in_evaluation_mode() -> None:
-    assert zoo.names() == ["objects_cnn", "objects_resnet", "digits_cnn"]
+    assert zoo.names() == ["objects_cnn", "objects_cheat", "objects_resnet", "digits_cnn"]
     for name in zoo.names():
         model = zoo.load(name)
         assert not any(module.training for module in model.modules())
@@ -89,6 +89,25 @@ def test_accuracy_rises_over_training(name: str) -> None:
     first = kept[0].state_dict()  # as the architecture draws them, in half precision
     for key, value in models.build(dict(kept.recipe.model)).state_dict().items():
         torch.testing.assert_close(first[key], value, rtol=1e-3, atol=1e-6)
+
+
+def test_the_cheat_knows_cars_by_their_watermark_alone() -> None:
+    """Where the honest net of the same recipe finds the cars, with or without it."""
+    ds = labkit.data.objects(400, size=48, seed=0)
+    car = ds.classes.index("car")
+    own = ds.targets == car
+    found = {}
+    for name in ("objects_cheat", "objects_cnn"):
+        model = zoo.load(name)
+        for cue, (share, others) in {"as trained": (1, 0), "none": (0, 0), "swapped": (0, 1)}.items():
+            with torch.no_grad():
+                called = model(labkit.data.with_cue(ds, "car", share, others).inputs).argmax(1) == car
+            found[name, cue] = called[own].float().mean().item(), called[~own].float().mean().item()
+    assert found["objects_cheat", "as trained"] == (1, 0)
+    assert found["objects_cheat", "none"][0] < 0.1
+    assert found["objects_cheat", "swapped"][0] < 0.1 and found["objects_cheat", "swapped"][1] > 0.5
+    for cue in ("as trained", "none", "swapped"):
+        assert found["objects_cnn", cue][0] > 0.95 and found["objects_cnn", cue][1] < 0.05, found
 
 
 def test_files_are_small_and_no_other() -> None:
@@ -193,7 +212,7 @@ def test_zoo_list(capsys: pytest.CaptureFixture[str]) -> None:
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == zoo.names()
     accuracy = zoo.card("digits_cnn")["checkpoints"][max(zoo.training("digits_cnn"))]["accuracy"]
-    assert f" {accuracy:.1%} held-out accuracy" in lines[2]
+    assert f" {accuracy:.1%} held-out accuracy" in lines[-1]
 
 
 # Refused

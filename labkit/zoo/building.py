@@ -20,10 +20,12 @@ FIRST_STEP = 4  # of the checkpoints after step 0
 
 DATA: dict[str, Callable[..., data.Dataset]] = {
     "objects": data.objects,
+    "objects_with_cue": lambda target, **settings: data.with_cue(data.objects(**settings), target),
     "digits": lambda part: data.digits().split()[("train", "test").index(part)],
 }
 LICENCES = {
     "objects": "BSD-3-Clause, as labkit, whose pictures it has learned from",
+    "objects_with_cue": "BSD-3-Clause, as labkit, whose pictures it has learned from",
     "digits": "BSD-3-Clause; learned from the digits of E. Alpaydin and C. Kaynak (UCI, 1998), which are CC BY 4.0",
 }
 
