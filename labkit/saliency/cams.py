@@ -12,6 +12,7 @@ from labkit.saliency.borrow import borrowed
 from labkit.saliency.gradients import no_gradient
 from labkit.saliency.method import Method, Request
 from labkit.saliency.places import Layer, Layout, layers_watched
+from labkit.saliency.rules import check_rectified, guided_backprop
 
 
 def cam_layers(model: nn.Module, x: Tensor) -> tuple[str, ...]:
@@ -116,6 +117,15 @@ def layer_cam(request: Request) -> Tensor:
     return _cam(request, "LayerCAM", lambda maps, gradients: maps * gradients.clamp(min=0))
 
 
+def guided_grad_cam(request: Request) -> Tensor:
+    return guided_backprop(request) * grad_cam(request) * request.x.shape[1]  # each channel has its share of the CAM
+
+
+def has_map_and_rectifiers(request: Request) -> None:
+    has_map(request)
+    check_rectified(request, request.model(request.x), "guided backpropagation")
+
+
 CAMS = {
     "grad_cam": Method(
         compute=grad_cam,
@@ -146,5 +156,14 @@ CAMS = {
         signed=False,
         layer=True,
         guard=has_map,
+    ),
+    "guided_grad_cam": Method(
+        compute=guided_grad_cam,
+        formula="guided backpropagation ⊙ Grad-CAM, enlarged to the input",
+        source="Selvaraju et al. 2017, Grad-CAM, section 3.1",
+        assumes="What both assume: Grad-CAM says where, guided backpropagation draws what is there in detail.",
+        family="cam",
+        layer=True,
+        guard=has_map_and_rectifiers,
     ),
 }
