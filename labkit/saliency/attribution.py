@@ -16,11 +16,11 @@ from labkit.saliency.cams import CAMS
 from labkit.saliency.controls import CONTROLS
 from labkit.saliency.gradients import GRADIENTS
 from labkit.saliency.method import Method, Request
+from labkit.saliency.perturbation import PERTURBATIONS
+from labkit.saliency.rows import rows_for
+from labkit.saliency.rules import RULES
 
-METHODS: dict[str, Method] = {**GRADIENTS, **CAMS, **CONTROLS}
-
-# Rows of a forward pass: captum's own choice for whole batches is three times slower on a CPU.
-ROWS = 50
+METHODS: dict[str, Method] = {**GRADIENTS, **RULES, **CAMS, **PERTURBATIONS, **CONTROLS}
 
 
 class AttributionWarning(UserWarning):
@@ -139,15 +139,16 @@ def _request(
         )
     targets = _targets(target, x)
     with borrowed(model):
+        scores = Scores(model, against, (int(targets.min()), int(targets.max()))).eval()
         yield Request(
-            model=Scores(model, against, (int(targets.min()), int(targets.max()))).eval(),
+            model=scores,
             net=model,
             x=x.detach().clone().requires_grad_(),
             target=targets,
             layer=layer,
             baseline=baseline_of(x, baseline if chosen.baseline else "black", seed),
             seed=seed,
-            rows=ROWS,
+            rows=len(x) if chosen.family == "control" else rows_for(model, scores, x),
             options={**chosen.options, **options},
             progress=progress or (lambda done, of: None),
             note=notes.append,

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from labkit.activations.capture import random_numbers_given_back
 from labkit.activations.outputs import main_tensor
 from labkit.device import one_core_spared
-from labkit.errors import DataError
+from labkit.errors import DataError, LabkitError
 
 
 class Scores(nn.Module):
@@ -27,7 +27,7 @@ class Scores(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         try:
             output = self.net(x.clone())  # a model may write into its input
-        except torch.OutOfMemoryError:
+        except (torch.OutOfMemoryError, LabkitError):
             raise
         except (RuntimeError, ValueError) as error:
             raise DataError(f"Expected inputs that fit the model, received shape {tuple(x.shape)}: {error}") from error

@@ -31,6 +31,7 @@ _NAMES = {
     "Gelu": "GELU",
     "Silu": "SiLU",
     "Softmax": "softmax",
+    "SafeSoftmax": "softmax",
     "LogSoftmax": "log-softmax",
     "NativeLayerNorm": "layer normalisation",
     "NativeGroupNorm": "group normalisation",

@@ -127,8 +127,11 @@ def _lifted(request: Request, x: Tensor, start: Tensor) -> tuple[Tensor, Tensor]
     """(scores with DeepLift's graph behind them, scores of the baseline)."""
     with torch.no_grad(), _Recorded() as recorded:
         before = request.model(start)
-    with _Lifted(recorded.calls) as lifted:
+    calls = iter(recorded.calls)
+    with _Lifted(calls) as lifted:
         scores = request.model(x)
+    if next(calls, None) is not None:
+        raise _other_ways()
     left = graph.nonlinear(scores, set(lifted.handled))
     if left:
         raise graph.refuse("DeepLift", "weighted sums, functions of one value and max-pooling", left, ANOTHER)
@@ -163,10 +166,10 @@ class _Recorded(TorchFunctionMode):
 class _Lifted(TorchFunctionMode):
     """DeepLift's multipliers Δy/Δx in the place of slopes (Shrikumar et al. 2017, section 3.2 and eq. 7)."""
 
-    def __init__(self, calls: Sequence[tuple[Tensor, Tensor, Tensor | None]]) -> None:
+    def __init__(self, calls: Iterator[tuple[Tensor, Tensor, Tensor | None]]) -> None:
         super().__init__()
         self.handled: list[Node] = []
-        self._calls: Iterator[tuple[Tensor, Tensor, Tensor | None]] = iter(calls)
+        self._calls = calls
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -175,10 +178,7 @@ class _Lifted(TorchFunctionMode):
         given = _given(args, kwargs)
         given_before, output_before, index_before = next(self._calls, (None, None, None))
         if given_before is None or output_before is None or given_before.shape != given.shape:
-            raise UnsuitableError(
-                "Expected a model that does the same for an input and its baseline, which DeepLift compares step by "
-                f"step, received one that goes other ways for them. {ANOTHER}"
-            )
+            raise _other_ways()
         change = given.detach() - given_before
         if index_before is not None:
             output, index = _pooled(func, (given.detach(), *args[1:]) if args else args, kwargs)
@@ -191,6 +191,13 @@ class _Lifted(TorchFunctionMode):
         if output.grad_fn is not None and graph.operation(output.grad_fn) != "CopySlices":
             self.handled.append(output.grad_fn)
         return output
+
+
+def _other_ways() -> UnsuitableError:
+    return UnsuitableError(
+        "Expected a model that does the same for an input and its baseline, which DeepLift compares step by step, "
+        f"received one that goes other ways for them. {ANOTHER}"
+    )
 
 
 def _has_rule(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
@@ -325,7 +332,8 @@ class _Relevant(TorchFunctionMode):
         given = _given(args, kwargs)
         copy = given.detach().clone()
         output = func(copy, *args[1:], **{name: value for name, value in kwargs.items() if name != "input"})
-        ruled = self._proportional(given, output)
+        slope = output / given.detach().masked_fill(given.detach() == 0, 1)
+        ruled = self._ruled(given, output, lambda arrived: arrived * slope)
         return given.copy_(ruled) if output is copy else ruled  # as the model does: in place or not
 
     def _convolution(self, func: Any, output: Tensor, input: Tensor, *rest: Any, **named: Any) -> Tensor:
