@@ -13,7 +13,8 @@ COMPACTNESS = 0.1
 def segments(x: Tensor, count: int = 30) -> Tensor:
     """Labels 0, 1, ... of the parts of each example: (n, height, width) for pictures, (n, length) for series.
 
-    x: pictures (n, channels, height, width): about `count` patches of like colour (SLIC; Achanta et al. 2012). Series
+    x: pictures (n, channels, height, width): about `count` patches of like colour (SLIC; Achanta et al. 2012), or a
+    grid where those come out fewer than half or more than twice as many (noise, very small pictures). Series
     (n, channels, length): `count` stretches of equal length, or every step a part where there are fewer. Rows (n,
     values): every value is a part, whatever `count` is. Every label from 0 to the example's largest is there.
     Errors: SettingError for a count below 1, UnsuitableError for other numbers of dimensions.
@@ -44,4 +45,13 @@ def _patches(picture: Tensor, count: int) -> Tensor:
         start_label=0,
         channel_axis=-1,
     )
-    return torch.as_tensor(labels).unique(return_inverse=True)[1]
+    found = torch.as_tensor(labels).unique(return_inverse=True)[1]
+    return found if count / 2 <= int(found.max()) + 1 <= 2 * count else _grid(*picture.shape[1:], count)
+
+
+def _grid(height: int, width: int, count: int) -> Tensor:
+    """Rectangles, row by row, whose sides differ by one at most and are as equal as they can be."""
+    rows = min(height, max(1, round((count * height / width) ** 0.5)))
+    columns = min(width, max(1, round(count / rows)))
+    row, column = torch.arange(height) * rows // height, torch.arange(width) * columns // width
+    return row[:, None] * columns + column
