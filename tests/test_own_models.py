@@ -10,8 +10,10 @@ import torch
 import transformers
 from torch import nn
 
-from labkit import data, features
+from labkit import data, features, saliency
 from labkit.activations import capture, layers
+from labkit.errors import UnsuitableError
+from labkit.models import LeNet
 
 SIZE = 32
 
@@ -137,3 +139,51 @@ def test_top_patches_dissection_and_similarity(brought, pictures):
     assert table.iou[layer].shape == (channels, len(pictures.masks) - 1)  # all but "object"
     alike = features.similarity(model, [layer, output], pictures)
     assert alike.cka.shape == (2, 2) and alike.cka.diagonal() == pytest.approx(1, abs=1e-3)
+
+
+# Saliency. The methods that a model has no rules for, with what it is that they have none for.
+REFUSED = {
+    ("vit", "deep_lift"): "attention, layer normalisation",
+    ("vit", "lrp"): "attention",
+    ("convnext", "deep_lift"): "layer normalisation",
+    ("convnext", "lrp"): "a quotient of two values",
+}
+# Options that make the slow ones quick.
+FEW = {"occlusion": {"window": 8, "stride": 8}, "rise": {"masks": 40}, "kernel_shap": {"segments": 8, "samples": 40}}
+
+
+@pytest.mark.parametrize("name", [*MODELS, "grey"])
+def test_every_method_gives_a_map_or_says_why_not(name, pictures):
+    torch.manual_seed(0)
+    model = LeNet() if name == "grey" else MODELS[name][0]()
+    x = pictures.inputs[:2, :1, 12:20, 12:20] if name == "grey" else pictures.inputs[:2]
+    before = copy.deepcopy(model.state_dict())
+    for method in saliency.METHODS:
+        verdict = saliency.examine(model, x, method)
+        options = {} if name == "grey" else FEW.get(method, {})
+        if (name, method) in REFUSED:
+            with pytest.raises(UnsuitableError, match=REFUSED[name, method]) as raised:
+                saliency.attributed(model, x, 1, method, **options)
+            assert verdict.refusal == str(raised.value)
+            continue
+        assert verdict.refusal is None, method
+        found = saliency.attributed(model, x, 1, method, **options)
+        assert found.values.shape == x.shape and torch.isfinite(found.values).all(), method
+        silent = any("zero everywhere" in note for note in found.notes)
+        assert silent or found.values.flatten(1).any(1).all(), method
+    assert all(module.training for module in model.modules())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+def test_layers_for_class_activation_maps_are_those_whose_places_count(brought, pictures):
+    model, layer, _, output = brought
+    named = saliency.cam_layers(model, pictures.inputs[:1])
+    assert output not in named and set(named) <= set(capture(model.eval(), pictures.inputs[:1]))
+    maps = [saliency.attributed(model, pictures.inputs[:2], 1, "layer_cam", chosen) for chosen in (None, named[-1])]
+    assert torch.equal(maps[0].values, maps[1].values)
+    found = saliency.attributed(model, pictures.inputs[:2], 1, "layer_cam", layer)
+    if layer.startswith("vit"):  # the class token alone is read after this layer
+        assert not found.values.any() and "zero everywhere for 2 of 2" in found.notes[0]
+    else:
+        assert found.values.flatten(1).any(1).all() and not found.notes

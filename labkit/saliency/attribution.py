@@ -89,6 +89,13 @@ def attributed(
     notes: list[str] = []
     with _request(model, x, target, method, layer, seed, against, baseline, progress, options, notes) as request:
         values = METHODS[method].compute(request)
+        silent = int((values == 0).flatten(1).all(1).sum())
+        told = any("zero everywhere" in note for note in notes)  # with a reason of the method's own
+        if silent and not told and METHODS[method].family != "control":
+            notes.append(
+                f"The map is zero everywhere for {silent} of {len(x)}: the score does not hang on the input there, or "
+                "by so little that it is lost in rounding."
+            )
         return Attribution(values.detach().to(x.dtype), tuple(notes))
 
 
