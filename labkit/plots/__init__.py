@@ -20,6 +20,7 @@ from labkit.plots.patches import patches
 from labkit.plots.pictures import pictures
 from labkit.plots.playground import playground, surface
 from labkit.plots.precision_recall import precision_recall
+from labkit.plots.saliency import saliency
 from labkit.plots.similarity import similarity, similarity_over_steps
 from labkit.plots.training import predictions, training
 
@@ -52,6 +53,7 @@ __all__ = [
     "playground",
     "precision_recall",
     "predictions",
+    "saliency",
     "similarity",
     "similarity_over_steps",
     "surface",

@@ -10,6 +10,7 @@ from labkit.widgets.landscape import LandscapeView
 from labkit.widgets.layer import LayerView
 from labkit.widgets.optimizers import OptimizerView
 from labkit.widgets.playground import Playground
+from labkit.widgets.saliency import SaliencyView
 from labkit.widgets.training import TrainingView
 from labkit.widgets.view import View
 
@@ -24,6 +25,7 @@ __all__ = [
     "LayerView",
     "OptimizerView",
     "Playground",
+    "SaliencyView",
     "TrainingView",
     "View",
 ]

@@ -19,6 +19,7 @@ STYLES = {
     "layer": ("training",),
     "optimizers": ("training",),
     "playground": ("training", "network"),
+    "saliency": ("training",),
 }
 _IMPORT = re.compile(r'^import\s*\{[^}]*\}\s*from\s*"\./([\w.]+)";[ \t]*\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:const|let|function|class|async) )", re.MULTILINE)

@@ -24,6 +24,7 @@ class Beside:
         self._rest: dict[str, float] = {}
         self._done: set[str] = set()
         self._running = False
+        self.ending = False  # work that takes long looks here whether it should stop
         self._thread: threading.Thread | None = None
         self._changed = threading.Condition()
         _ALL.add(self)
@@ -47,6 +48,7 @@ class Beside:
     def finish(self) -> None:
         """Forget what waits, and return when the thread has ended."""
         with self._changed:
+            self.ending = True
             self._wishes.clear()
         if self._thread is not None:
             self._thread.join()
