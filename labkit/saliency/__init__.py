@@ -11,8 +11,26 @@ from labkit.saliency.attribution import (
 )
 from labkit.saliency.baselines import baseline
 from labkit.saliency.cams import cam_layers
+from labkit.saliency.faithfulness import (
+    Curve,
+    completeness,
+    curve,
+    deletion,
+    infidelity,
+    insertion,
+    sensitivity,
+)
 from labkit.saliency.maps import as_map
 from labkit.saliency.method import Method
+from labkit.saliency.randomization import Randomization, randomization_check, randomized, randomized_layers
+from labkit.saliency.sanity import (
+    Completeness,
+    InputShift,
+    LabelRandomization,
+    completeness_check,
+    input_shift_check,
+    label_randomization_check,
+)
 from labkit.saliency.scores import SCORES, Score, score
 
 __all__ = [
@@ -20,7 +38,12 @@ __all__ = [
     "SCORES",
     "Attribution",
     "AttributionWarning",
+    "Completeness",
+    "Curve",
+    "InputShift",
+    "LabelRandomization",
     "Method",
+    "Randomization",
     "Score",
     "Suitability",
     "as_map",
@@ -28,6 +51,18 @@ __all__ = [
     "attributed",
     "baseline",
     "cam_layers",
+    "completeness",
+    "completeness_check",
+    "curve",
+    "deletion",
     "examine",
+    "infidelity",
+    "input_shift_check",
+    "insertion",
+    "label_randomization_check",
+    "randomization_check",
+    "randomized",
+    "randomized_layers",
     "score",
+    "sensitivity",
 ]

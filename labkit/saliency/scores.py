@@ -6,7 +6,6 @@ from typing import Literal
 import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter1d
-from scipy.stats import rankdata
 from torch import Tensor
 
 from labkit.errors import DataError, SettingError
@@ -173,6 +172,8 @@ def _top_k(flat: np.ndarray, inside: np.ndarray) -> np.ndarray:
 
 def _auc(flat: np.ndarray, inside: np.ndarray) -> np.ndarray:
     """The Mann-Whitney statistic of the ranks, those of ties averaged."""
+    from scipy.stats import rankdata  # half a second to load, which views need not wait for
+
     ranks = rankdata(flat, axis=1)
     there = inside.sum(1)
     return ((ranks * inside).sum(1) - there * (there + 1) / 2) / (there * (flat.shape[1] - there))
