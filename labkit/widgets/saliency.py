@@ -596,8 +596,8 @@ class SaliencyView(View):
             self._draw(replace(last, points=np.concatenate([last.points, points])), anew=False)
 
     def on_bring(self, buffers: list[Any]) -> None:
-        """A picture of one's own, uint8 RGB of the pictures' size."""
-        self.bring(np.frombuffer(buffers[0], np.uint8).reshape(*self._gallery.size, 3))
+        """A picture of one's own of the pictures' size, RGB, 0 to 255, as float32."""
+        self.bring(np.frombuffer(buffers[0], np.float32).reshape(*self._gallery.size, 3).astype(np.uint8))
 
     def on_undo(self) -> None:
         self.undo()

@@ -1,6 +1,7 @@
 // Which pixels decided: a picture to change on the left, all methods' maps with their scores on the right.
 import { h, keyboard, say, view } from "./lab.js";
 import { salQueue } from "./saliencyarith.js";
+import { salAxes, salMore } from "./saliencyaxes.js";
 import { salControls } from "./saliencycontrols.js";
 import { salPicture } from "./saliencypicture.js";
 import { salDetail, salWall } from "./saliencywall.js";
@@ -14,6 +15,8 @@ export default view("saliency", (stage) => {
   const title = h("h3", { class: "lk-title" }), status = h("span", { class: "lk-status" });
   const controls = salControls(stage, queue, look), picture = salPicture(stage, queue, look);
   const wall = salWall(stage, open, look), detail = salDetail(stage, queue, open, look, wall);
+  const axes = salAxes(stage, queue), more = salMore(stage, queue);
+  picture.more.append(more.element);
   const keys = keyboard(root, {
     n: ["Next picture", () => picture.step(1)],
     p: ["Picture before", () => picture.step(-1)],
@@ -30,11 +33,12 @@ export default view("saliency", (stage) => {
     s: ["For and against, or the magnitude", () => queue.set({ signed: !queue.wish.signed })],
     v: ["Over the picture, alone, side by side, contours", () => controls.nextMode()],
     t: ["Outline of the truth", () => controls.toggleTruth()],
+    ...axes.keys,
     Escape: ["Close the method", () => { if (link.state.opened) open(null); }],
   });
   const help = h("button", { class: "lk-button lk-round", title: "Keys (?)", "aria-label": "Keys", onclick: () => { keys.hidden = !keys.hidden; } }, "?");
   const body = h("div", { class: "sal-body" }, picture.element, h("div", { class: "sal-main" }, controls.looks, controls.about, detail.element, wall.element, wall.marks));
-  const card = h("div", { class: "lk-card" }, h("header", { class: "lk-head" }, title, h("div", { class: "lk-sub" }, status, help)), controls.asks, keys, body);
+  const card = h("div", { class: "lk-card" }, h("header", { class: "lk-head" }, title, h("div", { class: "lk-sub" }, status, help)), controls.asks, keys, body, axes.element);
   root.append(card);
   const shown = /** @type {any} */ ({ frames: 0 });
   /** @type {any} */ (root).labkit = shown;
@@ -49,6 +53,8 @@ export default view("saliency", (stage) => {
     status.dataset.status = link.gone ? "gone" : state.doing ? "playing" : "ready";
     controls.draw();
     picture.draw();
+    axes.draw();
+    more.draw();
     const focused = body.contains(document.activeElement), before = opened;
     wall.draw();
     detail.draw();
@@ -59,7 +65,7 @@ export default view("saliency", (stage) => {
     const tiles = Object.values(state.tiles);
     Object.assign(shown, {
       frames, updates, answered: state.answered ?? 0, asked: link.ticket, pending: queue.pending, settings: state.settings, wish: queue.wish, edits: state.edits, opened, target: state.target,
-      doing: state.doing, mode: look.mode, content: tiles.some((tile) => tile.reach !== null), fresh: tiles.filter((tile) => tile.status === "shown").length,
+      doing: state.doing, axes: state.axes, mode: look.mode, content: tiles.some((tile) => tile.reach !== null), fresh: tiles.filter((tile) => tile.status === "shown").length,
       settled: !queue.pending && tiles.every((tile) => !["waiting", "computing"].includes(tile.status)), draw_ms: performance.now() - began,
     });
   };

@@ -54,12 +54,12 @@ export function salControls(stage, queue, look) {
       const name = (/** @type {number} */ k) => state.classes?.[k] ?? `class ${k}`;
       const outputs = /** @type {[string, string][]} */ (Array.from(chances, (_, k) => [String(k), name(k)]));
       const best = chances.indexOf(Math.max(...chances)), asText = (/** @type {any} */ value) => (value == null ? "" : String(value));
-      target.draw([["", `most probable: ${name(best)}`], ...outputs], asText(wish.target));
+      target.draw([["", `most probable${state.axes.compared ? " before" : ""}: ${name(state.usual)}`], ...outputs], asText(wish.target));
       against.draw([["", "any other"], ...outputs], asText(wish.against));
       layer.draw([["", "last with places"], ...state.layers.map((/** @type {string} */ one) => [one, one])], asText(wish.layer));
       layer.element.hidden = !state.layers.length || !state.methods.some((/** @type {any} */ one) => one.layer);
       baseline.draw(state.baselines.map((/** @type {string} */ one) => [one, SAL_BASELINES[one] ?? one]), wish.baseline);
-      part.draw(state.parts.map((/** @type {string} */ one) => [one, one === "object" ? "the object" : one]), asText(wish.part));
+      part.draw(state.parts.map((/** @type {string} */ one) => [one, one === "object" ? "the object" : one === "cue" ? "the watermark" : one]), asText(wish.part));
       part.element.hidden = outline.hidden = !state.parts.length;
       sign.draw([["signed", "For and against"], ["size", "Magnitude"]], wish.signed ? "signed" : "size");
       mode.draw(SAL_MODES, look.mode);

@@ -4,6 +4,7 @@ import { h, say } from "./lab.js";
 import { number } from "./numbers.js";
 import { INK, legend, paintPicture, signedColours } from "./pictures.js";
 import { salAgainst, salEnd, salLevel, salOutline, salOverlay, salOwnEnd, salShort, salTop } from "./saliencyarith.js";
+import { salLike } from "./saliencyaxes.js";
 import { salLayer } from "./saliencypicture.js";
 
 /** @typedef {import("./lab.js").Stage} Stage */
@@ -112,10 +113,10 @@ export function salWall(stage, open, look) {
   };
   const build = () => {
     all = link.state.methods.map((/** @type {any} */ method, /** @type {number} */ i) => {
-      const map = salMap(stage, look), status = h("span", { class: "sal-status" }), bars = h("span", { class: "sal-bars" });
+      const map = salMap(stage, look), status = h("span", { class: "sal-status" }), bars = h("span", { class: "sal-bars" }), like = h("span", { class: "sal-like", hidden: true });
       const button = h("button", { class: "sal-tile", "data-method": method.name, "data-family": method.family, "data-needs-kernel": true, tabindex: i ? -1 : 0, onclick: () => open(method.name) },
-        h("b", {}, method.label), map.element, status, bars);
-      return { method, map, status, bars, button, scores: /** @type {any} */ ({}), names: "" };
+        h("b", {}, method.label), map.element, status, bars, like);
+      return { method, map, status, bars, like, button, scores: /** @type {any} */ ({}), names: "" };
     });
     tiles.replaceChildren(...all.map(({ button }) => button));
   };
@@ -172,8 +173,9 @@ export function salWall(stage, open, look) {
         say(one.status, salStatus(tile, Boolean(field)));
         one.status.title = tile.why;
         drawBars(one, tile, names);
+        salLike(one.like, tile.like);
         const scored = names.filter((name) => tile.scores[name] != null).map((name) => `${state.about_scores[name].label} ${number(tile.scores[name])}`);
-        const words = [one.method.label, one.status.textContent, ...scored, tile.notes.length ? `note: ${tile.notes[0]}` : "", tile.why].filter(Boolean).join(", ");
+        const words = [one.method.label, one.status.textContent, ...scored, one.like.hidden ? "" : one.like.textContent, tile.notes.length ? `note: ${tile.notes[0]}` : "", tile.why].filter(Boolean).join(", ");
         if (one.button.title !== words) {
           one.button.title = words;
           one.button.setAttribute("aria-label", `${words}. Open it`);
