@@ -339,14 +339,16 @@ class Attention(nn.Module):
         if self.written:
             y = self.attend(y) @ self.value(y)
         else:
-            y = F.scaled_dot_product_attention(self.query(y), self.key(y), self.value(y))
+            heads = (part(y)[:, None] for part in (self.query, self.key, self.value))
+            y = F.scaled_dot_product_attention(*heads)[:, 0]
         return self.output(x + y).mean(1)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])  # torch has a kernel of its own for the second
 @pytest.mark.parametrize("written", [True, False])
-def test_lrp_of_tokens_takes_attention_and_deviation_as_fixed(written):
+def test_lrp_of_tokens_takes_attention_and_deviation_as_fixed(written, dtype):
     """Ali et al. 2022, eq. 8 and 9: input x gradient of the model with these two held at their values; it conserves."""
-    model, x = Attention(written).double().eval(), draw(3, 5, 6).double()
+    model, x = Attention(written).to(dtype).eval(), draw(3, 5, 6).to(dtype)
     given = x.clone().requires_grad_()
     with torch.no_grad():
         deviation = (x.var(-1, unbiased=False, keepdim=True) + model.norm.eps).sqrt()
@@ -355,13 +357,15 @@ def test_lrp_of_tokens_takes_attention_and_deviation_as_fixed(written):
     scores = model.output(given + attention @ model.value(y)).mean(1)
     scores.gather(1, TARGET[:, None]).sum().backward()
     found = saliency.attribute(model, x, TARGET, "lrp", epsilon=1e-12)
-    torch.testing.assert_close(found, x * given.grad, atol=1e-8, rtol=1e-6)
-    torch.testing.assert_close(found.flatten(1).sum(1), scores.gather(1, TARGET[:, None])[:, 0].detach())
+    torch.testing.assert_close(found, x * given.grad, atol=1e-6, rtol=1e-4)
+    torch.testing.assert_close(
+        found.flatten(1).sum(1), scores.gather(1, TARGET[:, None])[:, 0].detach(), atol=1e-5, rtol=1e-4
+    )
 
 
 REFUSED = {
     "softmax": (lambda: Attention(True), draw(3, 5, 6), ("deep_lift",)),
-    "layer normalisation, softmax": (lambda: Attention(False), draw(3, 5, 6), ("deep_lift",)),
+    "attention, layer normalisation": (lambda: Attention(False), draw(3, 5, 6), ("deep_lift",)),
     "layer normalisation": (lambda: nn.Sequential(nn.LayerNorm(6), nn.Linear(6, 4)), draw(3, 6), ("deep_lift",)),
     "group normalisation": (
         lambda: nn.Sequential(nn.GroupNorm(2, 2), nn.Flatten(), nn.Linear(128, 4)),

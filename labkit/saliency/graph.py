@@ -92,6 +92,8 @@ def is_linear(node: Node) -> bool:
             return not any(reached[1:])
         factors = reached[1:] if kind in ("Addmm", "Addmv", "Baddbmm") else reached[:2]
         return sum(factors) <= 1
+    if kind.startswith("ScaledDotProduct"):  # linear in the values, as long as queries and keys are constants
+        return not any(following is not None for following, _ in node.next_functions[:2])
     return kind in LINEAR
 
 
