@@ -14,12 +14,14 @@ from labkit.plots.handmade import filters, handmade
 from labkit.plots.landscape import landscape, landscape_line
 from labkit.plots.landscape_plotly import landscape_contour, landscape_surface
 from labkit.plots.layers import layers
+from labkit.plots.leaderboard import leaderboard
 from labkit.plots.learning_curves import learning_curves
 from labkit.plots.network_maps import network_maps
 from labkit.plots.patches import patches
 from labkit.plots.pictures import pictures
 from labkit.plots.playground import playground, surface
 from labkit.plots.precision_recall import precision_recall
+from labkit.plots.randomization import randomization
 from labkit.plots.saliency import saliency
 from labkit.plots.similarity import similarity, similarity_over_steps
 from labkit.plots.training import predictions, training
@@ -45,6 +47,7 @@ __all__ = [
     "landscape_line",
     "landscape_surface",
     "layers",
+    "leaderboard",
     "learning_curves",
     "matrix",
     "network_maps",
@@ -53,6 +56,7 @@ __all__ = [
     "playground",
     "precision_recall",
     "predictions",
+    "randomization",
     "saliency",
     "similarity",
     "similarity_over_steps",

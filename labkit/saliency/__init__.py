@@ -20,6 +20,8 @@ from labkit.saliency.faithfulness import (
     insertion,
     sensitivity,
 )
+from labkit.saliency.grid import Mosaics, grid_game, mosaics
+from labkit.saliency.leaderboard import Leaderboard, leaderboard
 from labkit.saliency.maps import as_map
 from labkit.saliency.method import Method
 from labkit.saliency.randomization import Randomization, randomization_check, randomized, randomized_layers
@@ -42,7 +44,9 @@ __all__ = [
     "Curve",
     "InputShift",
     "LabelRandomization",
+    "Leaderboard",
     "Method",
+    "Mosaics",
     "Randomization",
     "Score",
     "Suitability",
@@ -56,10 +60,13 @@ __all__ = [
     "curve",
     "deletion",
     "examine",
+    "grid_game",
     "infidelity",
     "input_shift_check",
     "insertion",
     "label_randomization_check",
+    "leaderboard",
+    "mosaics",
     "randomization_check",
     "randomized",
     "randomized_layers",
