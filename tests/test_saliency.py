@@ -394,6 +394,8 @@ def test_a_model_without_a_gradient_is_refused():
     for method in ("gradient", "integrated_gradients", "smoothgrad", "guided_backprop", "deep_lift"):
         with pytest.raises(UnsuitableError, match="occlusion, rise or kernel_shap"):
             saliency.attribute(Rounds(), DIGITS, 0, method)
+        assert "occlusion" in saliency.examine(Rounds(), DIGITS, method).refusal
+        assert saliency.examine(LeNet(), DIGITS, method).refusal is None
 
 
 def test_notes_become_warnings():
@@ -417,3 +419,13 @@ def test_rows_are_fewer_for_larger_models():
         return rows_for(model, Scores(model, None, (0, 0)), draw(3, 8))
 
     assert rows(10) == 400 and rows(1_000_000) == 16 and rows(10_000_000) == 8
+
+
+def test_a_map_of_zeros_is_noted_unless_there_is_nothing_to_explain():
+    class Dead(nn.Module):
+        def forward(self, x):
+            return (x.flatten(1)[:, :3] - 100).relu()
+
+    (note,) = saliency.attributed(Dead(), DIGITS, 0).notes
+    assert "zero everywhere for 3 of 3" in note
+    assert saliency.attributed(LeNet(), torch.zeros(1, 1, 8, 8), 0).notes == ()

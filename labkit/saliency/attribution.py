@@ -89,7 +89,9 @@ def attributed(
     notes: list[str] = []
     with _request(model, x, target, method, layer, seed, against, baseline, progress, options, notes) as request:
         values = METHODS[method].compute(request)
-        silent = int((values == 0).flatten(1).all(1).sum())
+        # An example that is its own baseline has nothing to explain.
+        empty = (x == request.baseline).flatten(1).all(1)
+        silent = int(((values == 0).flatten(1).all(1) & ~empty).sum())
         told = any("zero everywhere" in note for note in notes)  # with a reason of the method's own
         if silent and not told and METHODS[method].family != "control":
             notes.append(

@@ -82,6 +82,12 @@ def input_gradient(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
     return found
 
 
+def has_gradient(request: Request) -> None:
+    """The guard of all methods that need one."""
+    if not request.model(request.x).requires_grad:
+        raise no_gradient()
+
+
 def no_gradient() -> UnsuitableError:
     return UnsuitableError(
         "Expected scores that have a gradient at the input, received scores without: the model detaches it, rounds it "
@@ -135,6 +141,7 @@ GRADIENTS = {
         source="Simonyan et al. 2014, Deep Inside Convolutional Networks, section 3 (there with its absolute value)",
         assumes="That the score near this input is a plane: what a very small change of each value would do.",
         family="gradient",
+        guard=has_gradient,
     ),
     "smoothgrad": Method(
         compute=smoothgrad,
@@ -142,6 +149,7 @@ GRADIENTS = {
         source="Smilkov et al. 2017, SmoothGrad: removing noise by adding noise, section 3",
         assumes="That the gradient's fast changes are noise, and that noisy inputs still are inputs to the model.",
         family="gradient",
+        guard=has_gradient,
         random=True,
         options={"samples": SAMPLES, "noise": NOISE},
     ),
@@ -151,6 +159,7 @@ GRADIENTS = {
         source="Shrikumar et al. 2016, Not Just a Black Box, section 2",
         assumes="That the score is a plane all the way from zero to this input, and that zero stands for nothing.",
         family="gradient",
+        guard=has_gradient,
     ),
     "integrated_gradients": Method(
         compute=integrated_gradients,
@@ -158,6 +167,7 @@ GRADIENTS = {
         source="Sundararajan et al. 2017, Axiomatic Attribution for Deep Networks, eq. 1",
         assumes="That the baseline x₀ stands for nothing to see, and that the straight way to it is fair.",
         family="path",
+        guard=has_gradient,
         baseline=True,
         options={"points": POINTS},
     ),
@@ -168,6 +178,7 @@ GRADIENTS = {
         "eq. 3; GradientShap of Lundberg and Lee 2017",
         assumes="That the baselines drawn from stand for what is usual; without a `background`, the lab's four kinds.",
         family="path",
+        guard=has_gradient,
         random=True,
         options={"samples": POINTS, "background": None},
     ),

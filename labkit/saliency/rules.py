@@ -83,6 +83,8 @@ def _rectified(request: Request, method: str, rule: Callable[[Tensor, Tensor], T
 
 def check_rectified(request: Request, scores: Tensor, method: str) -> None:
     """UnsuitableError where `scores` may hide ReLUs; a note where the rule changes nothing or not all."""
+    if not scores.requires_grad:
+        raise no_gradient()
     hidden = graph.hidden(scores)
     if hidden:
         raise UnsuitableError(
@@ -132,6 +134,8 @@ def _lifted(request: Request, x: Tensor, start: Tensor) -> tuple[Tensor, Tensor]
         scores = request.model(x)
     if next(calls, None) is not None:
         raise _other_ways()
+    if not scores.requires_grad:
+        raise no_gradient()
     left = graph.nonlinear(scores, set(lifted.handled))
     if left:
         raise graph.refuse("DeepLift", "weighted sums, functions of one value and max-pooling", left, ANOTHER)
