@@ -192,25 +192,26 @@ def test_places_of_words_come_first():
 
 
 class InPlace(nn.Module):
-    """A view of what the convolution gave is written over."""
+    """What the convolution gave is written over, or a view of it."""
 
-    def __init__(self):
+    def __init__(self, folded):
         super().__init__()
-        self.conv, self.fold, self.relu = nn.Conv2d(3, 4, 3), nn.Unflatten(2, (6, 6)), nn.ReLU(inplace=True)
-        self.fc = nn.Linear(144, 2)
+        self.conv, self.fold, self.fc = nn.Conv2d(3, 4, 3), nn.Unflatten(2, (6, 6)), nn.Linear(144, 2)
+        self.folded = folded
 
     def forward(self, x):
-        return self.fc(self.relu(self.fold(self.conv(x).flatten(2))).flatten(1))
+        maps = self.conv(x)
+        return self.fc((self.fold(maps.flatten(2)) if self.folded else maps).relu_().flatten(1))
 
 
-@pytest.mark.parametrize("layer", ["conv", "fold"])
-def test_a_value_is_read_before_it_is_written_over(layer):
-    model, x = seeded(InPlace), drawn(2, 3, 8, 8)
+@pytest.mark.parametrize(("folded", "layer"), [(True, "conv"), (True, "fold"), (True, None), (False, None)])
+def test_a_value_is_read_before_it_is_written_over(folded, layer):
+    model, x = seeded(lambda: InPlace(folded)), drawn(2, 3, 8, 8)
     values, gradients = values_and_gradients(lambda v: model.fc(v.relu().flatten(1)), model.conv(x), 1)
-    small = (values * gradients).sum(1, keepdim=True).clamp(min=0)
+    small = (values * gradients.mean((2, 3), keepdim=True)).sum(1, keepdim=True).clamp(min=0)
     expected = F.interpolate(small, size=(8, 8), mode="bilinear")[:, 0]
     assert bool((values < 0).any())
-    torch.testing.assert_close(map_of(model, x, 1, "hires_cam", layer), expected)
+    torch.testing.assert_close(map_of(model, x, 1, "grad_cam", layer), expected)
 
 
 def test_a_layer_without_places_is_refused_with_those_that_have_some():
@@ -236,7 +237,8 @@ def test_what_comes_after_the_last_places_that_count_is_not_listed():
     assert float(saliency.attributed(model, x, 0, "layer_cam").values.sum()) > 0
 
 
-def test_a_grad_cam_of_zeros_is_noted():
+def test_a_grad_cam_of_zeros_is_noted(monkeypatch):
+    monkeypatch.setattr("labkit.saliency.attribution.rows_for", lambda *_: 1)
     model, x = seeded(ClassMaps), drawn(3, 3, 6, 6)
     with torch.no_grad():
         model.conv.bias.fill_(50.0)  # every value is positive

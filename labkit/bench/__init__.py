@@ -109,6 +109,7 @@ FIGURES = {
             "optimize:excited_channels",
             at_least=True,
         ),
+        Figure("leaderboard", "12 methods x 100 pictures x 6 scores, 48 x 48", 120, "s", "saliency_board:seconds"),
         Figure("saliency_gradient", "gradient of 16 pictures over captum's time", 1.05, "x", "saliency:gradient"),
         Figure(
             "saliency_input_x_gradient",
@@ -133,6 +134,15 @@ FIGURES = {
         ),
         Figure("saliency_deep_lift", "DeepLift of 16 pictures over captum's time", 1.05, "x", "saliency:deep_lift"),
         Figure("saliency_lrp", "LRP of 16 pictures over captum's time", 1.05, "x", "saliency:lrp"),
+        Figure("saliency_grad_cam", "Grad-CAM of 16 pictures over captum's time", 1.05, "x", "saliency:grad_cam"),
+        Figure(
+            "saliency_guided_grad_cam",
+            "guided Grad-CAM of 16 pictures over captum's time",
+            1.05,
+            "x",
+            "saliency:guided_grad_cam",
+        ),
+        Figure("saliency_occlusion", "occlusion over captum's at its best", 1.05, "x", "saliency:occlusion"),
         Figure(
             "saliency_integrated_gradients",
             "integrated gradients over captum's at its best",

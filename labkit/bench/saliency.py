@@ -1,7 +1,7 @@
 """Attributions against the same calls of captum: batch 16, TinyVGG, 64 x 64, one thread."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,8 +10,12 @@ from captum.attr import (
     Deconvolution,
     DeepLift,
     GuidedBackprop,
+    GuidedGradCam,
     InputXGradient,
     IntegratedGradients,
+    LayerAttribution,
+    LayerGradCam,
+    Occlusion,
     Saliency,
 )
 from torch import Tensor, nn
@@ -23,6 +27,8 @@ from labkit.models import TinyVGG
 BATCH = 16
 # captum's `internal_batch_size`, of which the best is taken.
 CHUNKS = (16, 32, 50)
+# captum's `perturbations_per_eval`, likewise.
+WINDOWS = (1, 2, 4, 8)
 ROUNDS, SLOW_ROUNDS = 15, 5
 
 
@@ -95,18 +101,54 @@ def _chunked(rows: int | None) -> Callable[[nn.Module, Tensor, Tensor], Tensor]:
     return call
 
 
-def integrated_gradients() -> list[float]:
-    """Over captum's at the best of CHUNKS, found first."""
+def _best(call: Callable[[int], Callable[[nn.Module, Tensor, Tensor], Tensor]], choices: Sequence[int]) -> int:
+    """The choice with which captum's call is fastest."""
     model, x, target = _batch()
-    took: dict[int, list[float]] = {rows: [] for rows in CHUNKS}
+    took: dict[int, list[float]] = {choice: [] for choice in choices}
     with device.threads(1):
         for _ in range(2):
-            for rows in CHUNKS:
-                took[rows].append(seconds(partial(_chunked(rows), model, x, target)))
-    best = min(CHUNKS, key=lambda rows: min(took[rows]))
-    return _compared("integrated_gradients", _chunked(best), SLOW_ROUNDS)
+            for choice in choices:
+                took[choice].append(seconds(partial(call(choice), model, x, target)))
+    return min(choices, key=lambda choice: min(took[choice]))
+
+
+def integrated_gradients() -> list[float]:
+    """Over captum's at the best of CHUNKS, found first."""
+    return _compared("integrated_gradients", _chunked(_best(_chunked, CHUNKS)), SLOW_ROUNDS)
 
 
 def integrated_gradients_default() -> list[float]:
     """captum's time at its defaults over ours."""
     return [1 / ratio for ratio in _compared("integrated_gradients", _chunked(None), SLOW_ROUNDS)]
+
+
+def _cam(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+    """The last layer's, enlarged."""
+    small = LayerGradCam(model, model.features[-1]).attribute(x, target, relu_attributions=True)
+    large: Tensor = LayerAttribution.interpolate(small, x.shape[2:], "bilinear")
+    return large
+
+
+def grad_cam() -> list[float]:
+    return _compared("grad_cam", _cam)
+
+
+def guided_grad_cam() -> list[float]:
+    return _compared(
+        "guided_grad_cam", lambda model, x, target: GuidedGradCam(model, model.features[-1]).attribute(x, target)
+    )
+
+
+def _hidden(windows: int) -> Callable[[nn.Module, Tensor, Tensor], Tensor]:
+    def call(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+        values: Tensor = Occlusion(model).attribute(
+            x, (3, 16, 16), (3, 16, 16), target=target, perturbations_per_eval=windows
+        )
+        return values
+
+    return call
+
+
+def occlusion() -> list[float]:
+    """16 windows; over captum's at the best of WINDOWS, found first."""
+    return _compared("occlusion", _hidden(_best(_hidden, WINDOWS)), SLOW_ROUNDS, window=16, stride=16)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +32,8 @@ def cam_layers(model: nn.Module, x: Tensor) -> tuple[str, ...]:
         score = _any_output(outputs)
         if not found or not score.requires_grad:
             return ()
-        gradients = torch.autograd.grad(score, [layer.edge for layer in found.values()], allow_unused=True)
+        edges: list[Any] = [layer.edge for layer in found.values()]
+        gradients = torch.autograd.grad(score, edges, allow_unused=True)
     read = zip(found.items(), gradients, strict=True)
     return tuple(name for (name, layer), gradient in read if _arrives(gradient, layer.layout))
 
@@ -77,6 +79,8 @@ def _read(request: Request, x: Tensor, target: Tensor, layer: str | None) -> tup
     # A layer is taken that the outputs read, if any is: where all of them are silent, the last.
     read = (name for name in reversed(found) if len(found) == 1 or _is_read(outputs, found[name]))
     name = next(read, None) or list(found)[-1]
+    if found[name].overwritten:
+        return _read(request, x.detach(), target, name)
     (gradient,) = torch.autograd.grad(outputs.gather(1, target[:, None]).sum(), found[name].edge, allow_unused=True)
     return name, found[name], torch.zeros_like(found[name].values) if gradient is None else gradient
 

@@ -50,18 +50,25 @@ class Layout:
 
 @dataclass(frozen=True)
 class Layer:
-    """One call of a layer: a copy of its output, how to read it, and where its gradient is found."""
+    """One call of a layer: its output, how to read it, and where its gradient is found."""
 
     values: Tensor
     layout: Layout
     edge: GradientEdge | Tensor
+    version: int
+
+    @property
+    def overwritten(self) -> bool:
+        """Whether the model has written over the output since, in place."""
+        return self.values._version != self.version
 
 
 @contextmanager
 def layers_watched(model: nn.Module, x: Tensor, only: str | None = None) -> Iterator[dict[str, Layer]]:
     """{call, named as `activations.capture` does: its Layer} of the layers with maps that run within the block.
 
-    Of a tuple or dict the first tensor is meant. only: this call alone, which may be of a module with children.
+    Of a tuple or dict the first tensor is meant. only: this call alone, which may be of a module with children; its
+    output is copied, those of all layers are not.
     """
     found: dict[str, Layer] = {}
     calls: dict[str, int] = {}
@@ -82,7 +89,8 @@ def layers_watched(model: nn.Module, x: Tensor, only: str | None = None) -> Iter
             if values.requires_grad and only in (None, name):
                 maker = values.grad_fn
                 edge = GradientEdge(maker, values.output_nr) if maker else values
-                found[name] = Layer(values.detach().clone(), layout, edge)
+                kept = values.detach() if only is None else values.detach().clone()
+                found[name] = Layer(kept, layout, edge, kept._version)
                 if values is output and values._is_view():  # written over in place, a view would lose its edge
                     return values.clone()
             return output
