@@ -272,7 +272,8 @@ def test_lrp_layer_by_layer(gamma):
     """Relevance handed down by the definition, one sum after the other (Montavon et al. 2019, eq. 10.3 and table)."""
     torch.manual_seed(0)
     conv = nn.Conv2d(2, 4, 3)
-    model = nn.Sequential(conv, nn.ReLU(), nn.Flatten(), nn.Linear(144, 6), nn.ReLU(), nn.Linear(6, 4)).double().eval()
+    leaky = nn.LeakyReLU(0.5)  # lets sums below zero have a part
+    model = nn.Sequential(conv, leaky, nn.Flatten(), nn.Linear(144, 6), nn.ReLU(), nn.Linear(6, 4)).double().eval()
     x = X.double()
     hidden = model[:3](x)
     deep = model[3:5](hidden)
