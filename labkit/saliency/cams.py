@@ -51,6 +51,8 @@ def _arrives(gradient: Tensor | None, layout: Layout) -> bool:
 def _cam(request: Request, name: str, weigh: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
     """The positive part of the sum over channels that `weigh(maps, gradients)` gives, (n, channels, *sides) each."""
     layer, parts, silent = request.layer, [], 0
+    if layer is None and len(request.x) > 1:  # found by one example: to watch every layer on all of them takes longer
+        layer = _read(request, request.x.detach()[:1], request.target[:1], None)[0]
     for start in range(0, len(request.x), request.rows):
         x, target = (value[start : start + request.rows] for value in (request.x.detach(), request.target))
         layer, found, gradient = _read(request, x, target, layer)
@@ -96,7 +98,7 @@ def _no_map(request: Request, x: Tensor, layer: str | None) -> str:
     if layer is None:
         return (
             f"Expected a model with a layer whose output has places for a class activation map, received one that has "
-            f"none for inputs {tuple(x.shape)}. {instead}"
+            f"none for inputs {tuple(request.x.shape)}. {instead}"
         )
     return f"Expected a layer whose output has places for a class activation map, received {layer!r}. {instead}"
 
