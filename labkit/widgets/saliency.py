@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -227,13 +228,14 @@ class SaliencyView(View):
         from labkit import plots  # matplotlib is imported when a figure is asked for
 
         with self._lock:
-            maps = self.maps
+            maps, like = self.maps, self.likeness
+            scores = {method: values | like.get(method, {}) for method, values in self.scores.items()}
             return plots.saliency(
                 self._picture_bytes(),
                 {label(method): values.numpy() for method, values in maps.items()},
                 self._finding(),
                 signed=self._settings.signed,
-                scores={label(method): values for method, values in self.scores.items()},
+                scores={label(method): values for method, values in scores.items()},
                 mask=None if self._mask is None else self._mask.numpy(),
                 references=[label(method) for method in CONTROLS],
             )
@@ -302,7 +304,7 @@ class SaliencyView(View):
             self._probabilities, self._before, self._usual = probabilities, before, usual
             self._asked.clear()
         for method in self._quick():
-            self._answer(method)
+            self._ask_method(method)
 
     def _checked(self, settings: dict[str, Any]) -> dict[str, Any]:
         outputs, kinds = len(self._probabilities), Settings.__dataclass_fields__
@@ -353,7 +355,7 @@ class SaliencyView(View):
     def _current(self, method: str) -> Answer | None:
         return self._study.answers[method] if self._study.answered(method, self._question) else None
 
-    def _answer(self, method: str, progress: Any = None) -> None:
+    def _ask_method(self, method: str, progress: Any = None) -> None:
         question = self._question
         for study in self._unasked(method, question):
             answer = study.ask(method, question, progress)
@@ -377,12 +379,15 @@ class SaliencyView(View):
                     if self._left(ticket):
                         break
                     self._tell(method, 0, 0)
-                    self._answer(method, lambda done, of, method=method: self._report(ticket, method, done, of))
+                    self._ask_method(method, lambda done, of, method=method: self._report(ticket, method, done, of))
             except Superseded:
                 break
             finally:
                 self._running = None
         self._work_on_nets(ticket)
+        while not self._left(ticket) and (method := self._without_curves()) is not None:
+            with self._computing, suppress(Superseded):
+                self._study.follow(method, lambda done, of: self._report(ticket, None, done, of))
         if not self._left(ticket):
             self._show()
 
@@ -397,10 +402,10 @@ class SaliencyView(View):
     def _left(self, ticket: int) -> bool:
         return ticket != self._ticket or self._beside.ending
 
-    def _report(self, ticket: int, method: str, done: int, of: int) -> None:
+    def _report(self, ticket: int, method: str | None, done: int, of: int) -> None:
         if self._left(ticket):
             raise Superseded
-        if time.monotonic() > self._told + TELL:
+        if method is not None and time.monotonic() > self._told + TELL:
             self._tell(method, done, of)
 
     def _tell(self, method: str, done: int, of: int) -> None:
@@ -413,6 +418,15 @@ class SaliencyView(View):
         question = self._question
         waiting = [m for m in self._methods if not self._answered(m, question) and self._wanted(m)]
         return min(waiting, key=lambda m: (m != self._opened, METHODS[m].slow, self._seconds.get(m, 0.0)), default=None)
+
+    def _without_curves(self) -> str | None:
+        """A map to be scored by deletion and insertion: the open one and the controls, where there is no mask all."""
+        near = [self._opened, *CONTROLS] if self._opened is not None else []
+        for method in near if self._mask is not None or not self._settings.idle else self._methods:
+            answer = None if method is None else self._current(method)
+            if answer is not None and answer.maps and not answer.more:
+                return method
+        return None
 
     def _wanted(self, method: str) -> bool:
         """Whether a method is computed without being asked for."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from labkit.errors import UnsuitableError
-from labkit.saliency import METHODS, as_map, attributed
+from labkit.saliency import METHODS, as_map, attributed, deletion, insertion
 from labkit.saliency.borrow import Scores, borrowed
 from labkit.widgets.view import sentence
 
@@ -123,6 +123,17 @@ class Study:
             answer = Answer(question, time.perf_counter() - began, failure=sentence(error))
         self.answers[method] = answer
         return answer
+
+    def follow(self, method: str, progress: Callable[[int, int], None]) -> None:
+        """Score a method's map by what the model says while pixels go by it: adds "deletion" and "insertion"."""
+        answer = self.answers[method]
+        if answer.values is None:
+            return
+        picture, values = answer.question.picture.to(self._device), answer.values.to(self._device)
+        found = {}
+        for name, way in (("deletion", deletion), ("insertion", insertion)):
+            found[name] = float(way(self.model, picture, answer.question.target, values, progress=progress)[0])
+        answer.more.update(found)
 
     @property
     def _device(self) -> torch.device:
