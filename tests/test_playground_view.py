@@ -390,7 +390,7 @@ def test_both_runs_go_epoch_by_epoch(playground):
 def test_a_fork_goes_on_from_the_step_shown(playground):
     playground.wait(epochs=6)
     do(playground, "seek", step=100)
-    do(playground, "fork", step=100)
+    do(playground, "fork")
     until(lambda: len(playground.players) == 2 and playground._busy is None)
     first, fork = playground.players
     assert (first.trainer.step_count, fork.trainer.step_count) == (150, 100)

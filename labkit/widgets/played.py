@@ -148,8 +148,10 @@ class PlayedView(View):
     def on_stop_when(self, conditions: Mapping[str, float]) -> None:
         self.player.stop_when = conditions
 
-    def on_rewind(self, step: int) -> None:
+    def on_rewind(self, step: int | None = None) -> None:
+        """To a step, or (None) to the one that is shown now: what the page shows may be older."""
         player = self.player
+        step = player.position if step is None else step
         self._apart(f"Rewinding to step {step}", lambda: player.rewind(step))
 
     def on_activate(self, run: int) -> None:

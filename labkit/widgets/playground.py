@@ -287,7 +287,8 @@ class Playground(PlayedView):
     def on_speed(self, value: float | None) -> None:
         self.speed = None if value is None else value / self._run.trainer.steps_per_epoch
 
-    def on_rewind(self, step: int) -> None:
+    def on_rewind(self, step: int | None = None) -> None:
+        step = self.player.position if step is None else step
         steps = [(run, min(run.trainer.step_count, self._same_epoch(run, step))) for run in self._runs]
 
         def rewind() -> None:
@@ -296,8 +297,9 @@ class Playground(PlayedView):
 
         self._apart(f"Rewinding to epoch {self._run.epoch(step):.4g}", rewind)
 
-    def on_fork(self, step: int) -> None:
-        first = self._run
+    def on_fork(self) -> None:
+        """From the step that is shown."""
+        first, step = self._run, self.player.position
 
         def fork() -> None:
             other = Experiment(first.settings, 1 - first.number, fork_of=first, step=step)

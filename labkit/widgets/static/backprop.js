@@ -10,7 +10,7 @@ const BP_SPEEDS = /** @type {[number, string][]} */ ([[0.5, "½ speed"], [1, "No
 
 export default view("backprop", (stage) => {
   const { link, root, signal } = stage;
-  let frames = 0, updates = -1, beatDrawn = -1, seekDone = -1, detail = "node", editing = /** @type {any} */ (null), edits = 0;
+  let frames = 0, updates = -1, beatDrawn = -1, seekDone = -1, detail = "node";
   const still = matchMedia("(prefers-reduced-motion: reduce)");
 
   const film = backpropFilm({
@@ -20,22 +20,15 @@ export default view("backprop", (stage) => {
   });
   signal.addEventListener("abort", () => film.stop());
 
-  // A number under the hand: one message at a time is on its way, the newest waits.
   const edit = (/** @type {string} */ key, /** @type {number} */ value) => {
-    editing = { key, value };
     const [, end] = backpropStage(film.beats, "backward");
     if (film.at < end) film.go(end);
-    sendEdit();
-  };
-  const sendEdit = () => {
-    if (!editing || (link.state.answered ?? 0) < edits) return;
-    link.do("edit", editing);
-    edits = link.ticket;
-    editing = null;
+    link.newest("edit", { key, value }, key);
   };
   let reveal = /** @type {string | null} */ (null); // the number whose arithmetic comes into sight once it is there
+  const openKey = () => (link.wished("open").at(-1) ?? link.state.opened)?.key ?? null;
   const open = (/** @type {string} */ key) => {
-    reveal = link.state.opened?.key === key ? null : key;
+    reveal = openKey() === key ? null : key;
     link.do("open", { key: reveal });
   };
   const set = (/** @type {Record<string, any>} */ settings) => link.do("set", settings);
@@ -59,10 +52,10 @@ export default view("backprop", (stage) => {
   };
   typed(example, (value) => {
     const nearest = Math.min(link.state.examples, Math.max(1, Math.round(value))) - 1;
-    if (nearest !== link.state.example) set({ example: nearest });
+    if (nearest !== link.wanted("set").example) set({ example: nearest });
     else stage.draw();
   });
-  typed(rate, (value) => { if (value !== link.state.lr) set({ lr: value }); });
+  typed(rate, (value) => { if (value !== link.wanted("set").lr) set({ lr: value }); });
   const details = h("select", { class: "lk-select", "aria-label": "Steps of the film" }, h("option", { value: "node" }, "Number by number"), h("option", { value: "layer" }, "Layer by layer"));
   details.addEventListener("change", () => {
     const stageNow = film.beats[film.at]?.[0] ?? "forward";
@@ -101,7 +94,7 @@ export default view("backprop", (stage) => {
     End: ["The last beat", () => film.go(film.last)],
     n: ["Take this step and begin the next", tick(() => link.do("take"))],
     r: ["Reset weights and data", tick(() => link.do("reset"))],
-    Escape: ["Close the arithmetic", tick(() => { if (link.state.opened) card.close(); })],
+    Escape: ["Close the arithmetic", tick(() => { if (openKey() !== null) card.close(); })],
   });
 
   const waits = h("p", {}, "Waiting for the kernel: the network comes with its first message.");
@@ -169,7 +162,6 @@ export default view("backprop", (stage) => {
       film.put(state.seek.beat);
     }
     if (film.beats !== state.structure.beats[detail]) film.load(state.structure.beats[detail]);
-    sendEdit();
     const seen = backpropSeen(film.beats, film.at), moved = film.at !== beatDrawn;
     beatDrawn = film.at;
     root.dataset.motion = still.matches ? "still" : "moves";

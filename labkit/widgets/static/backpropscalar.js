@@ -20,7 +20,7 @@ const bpSvg = (name, properties) => {
  * @param {{open: (key: string) => void, edit: (key: string, value: number) => void}} acts
  */
 export function backpropScalar(stage, { open, edit }) {
-  const { signal } = stage;
+  const { link, signal } = stage;
   const heads = h("div", { class: "bp-heads" });
   const lines = bpSvg("svg", { class: "bp-lines-svg", "aria-hidden": "true" });
   const sheet = h("div", { class: "bp-sheet" }, heads, lines);
@@ -64,10 +64,10 @@ export function backpropScalar(stage, { open, edit }) {
     const node = structure.nodes[k];
     box.addEventListener("click", () => { if (!drag?.moved) open(node.id); }, { signal });
     if (!node.moves) return;
-    const whole = node.kind === "class";
+    const whole = node.kind === "class", now = () => link.wished("edit").filter(({ key }) => key === node.id).at(-1)?.value ?? values[k];
     box.addEventListener("pointerdown", (event) => {
       if (event.button !== 0) return;
-      drag = { y: event.clientY, start: values[k], moved: false, pointer: event.pointerId };
+      drag = { y: event.clientY, start: now(), moved: false, pointer: event.pointerId };
       box.setPointerCapture(event.pointerId);
     }, { signal });
     box.addEventListener("pointermove", (event) => {
@@ -85,7 +85,7 @@ export function backpropScalar(stage, { open, edit }) {
       if (!way || event.ctrlKey || event.metaKey || event.altKey) return;
       event.preventDefault();
       event.stopPropagation();
-      edit(node.id, whole ? values[k] + Math.sign(way) : Number((values[k] + way * (event.shiftKey ? 0.01 : 0.1)).toFixed(6)));
+      edit(node.id, whole ? now() + Math.sign(way) : Number((now() + way * (event.shiftKey ? 0.01 : 0.1)).toFixed(6)));
     }, { signal });
   };
 

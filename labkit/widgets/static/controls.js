@@ -1,6 +1,6 @@
 // The controls of a training view: learning rate, stop conditions, runs, fork.
 import { settingsText } from "./history.js";
-import { h, icon, onForm, say } from "./lab.js";
+import { h, icon, onForm, put, say } from "./lab.js";
 import { number, short, whole } from "./numbers.js";
 
 /** @typedef {import("./lab.js").Stage} Stage */
@@ -12,7 +12,7 @@ const typed = (text) => (text.trim() === "" || !Number.isFinite(Number(text)) ? 
 export function rateControl({ link, signal }) {
   const slider = h("input", { type: "range", min: -5, max: 1, step: 0.05, class: "lk-slider", "aria-label": "Learning rate, on a log scale", "data-needs-kernel": true });
   const field = h("input", { type: "text", inputmode: "decimal", class: "lk-number", "aria-label": "Learning rate", "data-needs-kernel": true });
-  const set = (/** @type {number | null} */ lr) => { if (lr !== null && lr > 0) link.do("set", { lr }); };
+  const set = (/** @type {number | null} */ lr) => { if (lr !== null && lr > 0) link.newest("set", { lr }, "lr"); };
   slider.addEventListener("input", () => {
     const lr = Number((10 ** Number(slider.value)).toPrecision(2));
     field.value = String(lr);
@@ -26,8 +26,8 @@ export function rateControl({ link, signal }) {
     draw(/** @type {any} */ run) {
       const lr = run.settings.lr;
       if (lr == null) return;
-      if (document.activeElement !== field) field.value = lr < 1e4 ? String(Number(lr.toPrecision(3))) : lr.toExponential(0).replace("+", "");
-      if (document.activeElement !== slider || !slider.matches(":active")) slider.value = String(Math.log10(lr));
+      if (document.activeElement !== field) put(link, field, lr < 1e4 ? String(Number(lr.toPrecision(3))) : lr.toExponential(0).replace("+", ""));
+      if (!slider.matches(":active")) put(link, slider, String(Math.log10(lr)));
       slider.setAttribute("aria-valuetext", short(lr));
     },
   };
@@ -90,11 +90,7 @@ export function stopMenu({ link, signal }, epochs = false) {
 export function runChips({ link, signal }) {
   const list = h("div", { class: "lk-chips", role: "group", "aria-label": "Runs" });
   const all = h("input", { type: "checkbox", "data-needs-kernel": true });
-  let asked = 0; // the ticket of the last change: the box is left alone until the kernel has answered it
-  all.addEventListener("change", () => {
-    link.do("play_all", { on: all.checked });
-    asked = link.ticket;
-  }, { signal });
+  all.addEventListener("change", () => link.do("play_all", { on: all.checked }), { signal });
   const note = h("span", { class: "lk-note" }, "They take turns: runs that play at once share this machine, so each is slower.");
   const element = h("div", { class: "lk-runs", hidden: true }, list,
     h("label", { class: "lk-field lk-check", title: "Play all runs in turn" }, all, h("span", {}, "Play all")), note);
@@ -104,7 +100,7 @@ export function runChips({ link, signal }) {
     draw() {
       const { runs, active, live } = link.state;
       element.hidden = runs.length < 2;
-      if ((link.state.answered ?? 0) >= asked) all.checked = Boolean(link.state.play_all);
+      put(link, all, Boolean(link.state.play_all));
       note.hidden = !link.state.play_all;
       const key = JSON.stringify(runs.map((/** @type {any} */ run) => [run.id, run.name, run.settings, run.forked_at])) + active;
       if (key !== built) {

@@ -1,5 +1,5 @@
 // The controls of a convolution's view: picture, operation and its options, colours, kernel, and an own picture.
-import { h } from "./lab.js";
+import { h, put } from "./lab.js";
 
 /** @typedef {import("./lab.js").Stage} Stage */
 
@@ -22,8 +22,8 @@ async function readPicture(file) {
   return { width, height, bytes: Uint8Array.from({ length: 3 * width * height }, (_, i) => all[4 * Math.floor(i / 3) + (i % 3)]) };
 }
 
-/** @param {Stage} stage @param {{ask: (action: string, details: any) => void}} newest */
-export function convControls(stage, newest) {
+/** @param {Stage} stage */
+export function convControls(stage) {
   const { link } = stage;
   const choice = (/** @type {string} */ word, /** @type {string} */ setting, /** @type {string} */ title) => {
     const select = h("select", { class: "lk-select", "aria-label": word, "data-needs-kernel": true, "data-setting": setting, 
@@ -37,7 +37,7 @@ export function convControls(stage, newest) {
         const key = options.map(([name]) => name).join("\n");
         if (key !== offered) select.replaceChildren(...options.map(([name, words]) => h("option", { value: name }, words)));
         offered = key;
-        select.value = value;
+        put(link, select, value);
         select.toggleAttribute("data-off", off);
       },
     };
@@ -51,7 +51,7 @@ export function convControls(stage, newest) {
       element: h("label", { class: "lk-field", title }, h("span", {}, word), field),
       draw(/** @type {number} */ value, /** @type {[number, number]} */ limits, off = false) {
         [field.min, field.max] = limits.map(String);
-        if (document.activeElement !== field || Number(field.value) === value) field.value = String(value);
+        if (document.activeElement !== field || Number(field.value) === value) put(link, field, String(value));
         field.toggleAttribute("data-off", off);
       },
     };
@@ -69,8 +69,8 @@ export function convControls(stage, newest) {
   ];
   const slide = (/** @type {string} */ word, /** @type {string} */ setting, /** @type {number} */ min, /** @type {number} */ max, /** @type {number} */ step, /** @type {string} */ unit) => {
     const value = h("span", { class: "lk-value" });
-    const slider = h("input", { type: "range", class: "lk-slider", min, max, step, "aria-label": word, "data-needs-kernel": true, oninput: () => { value.textContent = slider.value + unit; newest.ask("set", { [setting]: Number(slider.value) }); } });
-    return { element: h("label", { class: "lk-field" }, h("span", {}, word), slider, value), draw(/** @type {number} */ at) { if (!slider.matches(":active")) { slider.value = String(at); value.textContent = `${at}${unit}`; } } };
+    const slider = h("input", { type: "range", class: "lk-slider", min, max, step, "aria-label": word, "data-needs-kernel": true, oninput: () => { value.textContent = slider.value + unit; link.newest("set", { [setting]: Number(slider.value) }, setting); } });
+    return { element: h("label", { class: "lk-field" }, h("span", {}, word), slider, value), draw(/** @type {number} */ at) { if (!slider.matches(":active") && !link.awaits(slider)) { slider.value = String(at); value.textContent = `${at}${unit}`; } } };
   };
   const angle = slide("Angle", "angle", 0, 175, 5, "°"), wave = slide("Wavelength", "wavelength", 2, 10, 0.5, " px");
 

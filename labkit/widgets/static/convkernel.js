@@ -11,22 +11,26 @@ const PIXELS = 6; // of a drag that make one step
 
 /**
  * @param {Stage} stage
- * @param {{ask: (action: string, details: any) => void}} newest
- * @param {() => number | null} only the channel that is edited, null for all
+ * @param {() => number} channel whose entries are shown
+ * @param {() => boolean} all whether the others are edited with it
  */
-export function kernelTable(stage, newest, only) {
+export function kernelTable(stage, channel, all) {
   const { link, signal } = stage;
   const table = h("div", { class: "conv-kernel", role: "group", "aria-label": "Entries of the kernel" });
   let fields = /** @type {HTMLInputElement[]} */ ([]), size = 0;
 
   const set = (/** @type {number} */ index, /** @type {number} */ value) => {
-    newest.ask("edit", { row: Math.floor(index / size), column: index % size, value: Number(value.toPrecision(6)), channel: only() });
+    const only = all() ? null : channel();
+    link.newest("edit", { row: Math.floor(index / size), column: index % size, value: Number(value.toPrecision(6)), channel: only }, `${index} ${only}`);
   };
   const take = (/** @type {number} */ index) => {
     const typed = Number(fields[index].value.replace("−", "-"));
     if (fields[index].value.trim() !== "" && Number.isFinite(typed)) set(index, typed);
   };
-  const now = (/** @type {number} */ index) => link.arrays.weight.data[link.state.channel * size * size + index];
+  const now = (/** @type {number} */ index) => {
+    const wish = link.wished("edit").filter((one) => one.row * size + one.column === index && (one.channel ?? channel()) === channel()).at(-1);
+    return wish ? wish.value : link.arrays.weight.data[channel() * size * size + index];
+  };
   const nudge = (/** @type {number} */ index, /** @type {number} */ steps) => {
     const value = Math.round((now(index) + steps * link.state.step) * 1e4) / 1e4;
     fields[index].value = short(value);
@@ -73,14 +77,14 @@ export function kernelTable(stage, newest, only) {
   return {
     element: table,
     draw() {
-      const { weight } = link.arrays, channel = Math.min(link.state.channel, weight.shape[0] - 1);
+      const { weight } = link.arrays, shown = Math.min(link.state.channel, weight.shape[0] - 1);
       if (weight.shape[1] !== size) {
         size = weight.shape[1];
         fields = Array.from({ length: size * size }, (_, index) => entry(index));
         table.replaceChildren(...fields);
         table.style.setProperty("--conv-size", String(size));
       }
-      const values = weight.data.subarray(channel * size * size, (channel + 1) * size * size), most = reach(weight.data) || 1;
+      const values = weight.data.subarray(shown * size * size, (shown + 1) * size * size), most = reach(weight.data) || 1;
       const { dark } = stage.theme();
       fields.forEach((field, index) => {
         const typing = document.activeElement === field && field.dataset.dragged !== "yes";

@@ -6,9 +6,8 @@ import { pixelMap } from "./convmap.js";
 import { convPhotos } from "./convphoto.js";
 import { sumCard } from "./convsum.js";
 import { outputsOf, places, sumAt } from "./convwindow.js";
-import { h, keyboard, say, view } from "./lab.js";
+import { h, keyboard, put, say, view } from "./lab.js";
 import { number, whole } from "./numbers.js";
-import { latest } from "./optcontrols.js";
 import { optFilm } from "./optfilm.js";
 import { legend, signedColours } from "./pictures.js";
 
@@ -17,11 +16,11 @@ import { legend, signedColours } from "./pictures.js";
 export default view("convolution", (stage) => {
   const { link, root } = stage;
   const shown = /** @type {any} */ ({ frames: 0, playing: false, updates: -1 });
-  const [edits, looks, moves, slides] = Array.from({ length: 4 }, () => latest(link));
   let hover = /** @type {{on: string, pixel: Pixel} | null} */ (null), chosen = { row: 0, column: 0 }, told = "";
   let all = true, sweep = false, filmAt = -1, wasPlaying = false;
 
-  const look = () => { if (!link.gone) looks.ask("look", { ...chosen, channel: link.state.channel }); };
+  const channelNow = () => link.wanted("look").channel;
+  const look = (channel = channelNow()) => link.newest("look", { ...chosen, channel });
   const choose = (/** @type {Pixel} */ pixel) => {
     hover = null;
     sweep = false;
@@ -30,8 +29,8 @@ export default view("convolution", (stage) => {
     film.show(filmAt);
     look();
   };
-  const controls = convControls(stage, slides), photos = convPhotos(stage, moves);
-  const table = kernelTable(stage, edits, () => (all ? null : link.state.channel));
+  const controls = convControls(stage), photos = convPhotos(stage);
+  const table = kernelTable(stage, channelNow, () => all);
   const film = optFilm(stage, "output", 1);
   const card = sumCard(stage);
   let inputAt = /** @type {Pixel | null} */ (null); // an input pixel that was clicked: where it goes stays shown
@@ -45,7 +44,7 @@ export default view("convolution", (stage) => {
   const range = legend(), pooled = h("p", { class: "lk-note" }), weights = h("p", { class: "lk-note" });
   const which = h("select", { class: "lk-select", "aria-label": "Colour", "data-needs-kernel": true, onchange: () => {
     all = which.value === "all";
-    link.do("look", { ...chosen, channel: all ? link.state.channel : Number(which.value) });
+    look(all ? channelNow() : Number(which.value));
   } }, ...["all", "0", "1", "2"].map((value, i) => h("option", { value }, ["Edit all colours", "Red", "Green", "Blue"][i])));
 
   const keys = keyboard(root, {
@@ -74,7 +73,7 @@ export default view("convolution", (stage) => {
   /** Which output pixel is meant: by the film, by Python, or by the pointer. */
   const settle = () => {
     const { pixel } = link.state, [, height, width] = link.arrays.output.shape, from = JSON.stringify([pixel, height, width]);
-    const settled = !film.playing && !looks.pending; // else what Python says is older than what is chosen here
+    const settled = !film.playing && !link.wished("look").length; // else what Python says is older than what is chosen here
     const other = from !== told && (pixel[0] !== chosen.row || pixel[1] !== chosen.column || !told.endsWith(`,${height},${width}]`));
     if (settled) told = from;
     if (settled && other) {
@@ -96,7 +95,6 @@ export default view("convolution", (stage) => {
   };
 
   return () => {
-    for (const one of [edits, looks, moves, slides]) one.flush();
     settle();
     const state = link.state, { input: given, output: made, weight } = link.arrays, dark = stage.theme().dark;
     const [channels, height, width] = given.shape, [outputs, high, wide] = made.shape, pools = state.kind === "max" || state.kind === "average";
@@ -110,7 +108,7 @@ export default view("convolution", (stage) => {
     for (const element of [table.element, weights, controls.kernel[0]]) element.hidden = pools;
     which.hidden = channels === 1;
     which.options[0].hidden = pools;
-    which.value = all && !pools ? "all" : String(state.channel);
+    put(link, which, all && !pools ? "all" : String(state.channel));
     say(kernelTitle, pools ? "No kernel" : "Kernel");
     pooled.hidden = !pools;
     say(pooled, state.kind === "max" ? "The largest value in the window goes on. There is nothing to learn." : "The mean of the window goes on. There is nothing to learn.");

@@ -6,8 +6,8 @@ import { h } from "./lab.js";
 
 const FAR = 8; // pixels that Shift and an arrow key move the piece
 
-/** @param {Stage} stage @param {{ask: (action: string, details: any) => void, wish: any}} newest */
-export function convPhotos(stage, newest) {
+/** @param {Stage} stage */
+export function convPhotos(stage) {
   const { link, signal } = stage;
   const figure = (/** @type {string} */ word) => {
     const canvas = h("canvas", { role: "img", "aria-label": word }), box = h("i", { class: "conv-box" });
@@ -22,7 +22,7 @@ export function convPhotos(stage, newest) {
   const clamp = (/** @type {number} */ at, /** @type {number} */ length) => Math.max(0, Math.min(length - link.state.piece, at));
   const move = (/** @type {number} */ row, /** @type {number} */ column) => {
     const [height, width] = link.arrays.photo.shape;
-    newest.ask("move", { row: clamp(Math.round(row), height), column: clamp(Math.round(column), width) });
+    link.newest("move", { row: clamp(Math.round(row), height), column: clamp(Math.round(column), width) });
   };
   const drag = (/** @type {PointerEvent} */ event) => {
     const area = photo.canvas.getBoundingClientRect(), [height, width] = link.arrays.photo.shape, half = link.state.piece / 2;
@@ -40,7 +40,7 @@ export function convPhotos(stage, newest) {
     const way = ({ ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] })[event.key];
     if (!way || link.gone) return;
     const far = event.shiftKey ? FAR : 1, [top, left] = link.state.place;
-    const { row, column } = newest.wish ?? { row: top, column: left }; // keys come faster than answers
+    const { row, column } = link.wished("move").at(-1) ?? { row: top, column: left };
     move(row + far * way[0], column + far * way[1]);
     event.preventDefault();
     event.stopPropagation();

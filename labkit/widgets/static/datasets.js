@@ -3,6 +3,7 @@ import { css, diverging } from "./colours.js";
 import { h, say } from "./lab.js";
 import { whole } from "./numbers.js";
 import { classColour } from "./plane.js";
+import { wantedSettings } from "./settings.js";
 import { paletteFor, toPixel } from "./surface.js";
 
 /** @typedef {import("./lab.js").Stage} Stage */
@@ -99,7 +100,7 @@ export function datasets(stage, change) {
   const noise = slider("noise", "Noise", "How far points are moved, or answers jittered, by chance", { min: 0, max: 50, step: 5 }, (v) => `${v} %`);
   const count = slider("n", "Points", "How many points are drawn, for training and test together", { min: 20, max: 2000, step: 20 }, whole);
   const again = h("button", { class: "lk-button", "data-action": "new-data", title: "Other points of the same kind: the next drawing", "data-needs-kernel": true,
-    onclick: () => change.now({ data_seed: run.settings.data_seed + 1 }) }, "Draw new data");
+    onclick: () => change.now({ data_seed: wantedSettings(link, run).data_seed + 1 }) }, "Draw new data");
   const clear = h("button", { class: "lk-button", "data-action": "clear-points", title: "Take all points of your own away", "data-needs-kernel": true,
     onclick: () => link.do("clear_points") }, "Clear own points");
   const sizes = h("p", { class: "lk-note" });

@@ -4,7 +4,7 @@ import { MemberHeat, HEAT_COLOURS } from "./ensembleheat.js";
 import { SettingCurve } from "./ensemblecurve.js";
 import { columnText, heatRange, memberCurve, memberText, rowGroups, rowOrder } from "./ensemblerows.js";
 import { atOrBefore } from "./curves.js";
-import { h, icon, keyboard, say, view } from "./lab.js";
+import { h, icon, keyboard, put, say, view } from "./lab.js";
 import { number, whole } from "./numbers.js";
 import { legend } from "./pictures.js";
 import { stopMenu } from "./controls.js";
@@ -89,7 +89,7 @@ export default view("ensemble", (stage) => {
     Enter: ["On a row: open this model", () => {}],
     Home: ["First step", () => link.do("seek", { step: 0 })],
     End: ["Newest step (live)", () => link.do("seek", { step: null })],
-    r: ["Rewind here", () => link.do("rewind", { step: now().position })],
+    r: ["Rewind here", () => link.do("rewind")],
     Escape: ["Close what is open", () => { stop.close(); chosen = null; stage.draw(); }],
   });
   const help = h("button", { class: "lk-button lk-round", title: "Keys (?)", "aria-label": "Keys", onclick: () => { keys.hidden = !keys.hidden; } }, "?");
@@ -115,7 +115,7 @@ export default view("ensemble", (stage) => {
       metric.dataset.options = options.join();
       metric.replaceChildren(...link.state.metrics.map((/** @type {string} */ name, /** @type {number} */ i) => h("option", { value: name }, options[i])));
     }
-    if (document.activeElement !== metric) metric.value = link.state.metric;
+    put(link, metric, link.state.metric);
   };
 
   /** Where the columns begin, and the end of the last: a loss stands for the steps before it, a score for those after. */

@@ -35,17 +35,19 @@ export default view("features", (stage) => {
 
   // ---- time: checkpoints, or a run
   const steps = () => /** @type {number[]} */ (link.state.steps);
-  let wanted = /** @type {number | null} */ (null);
+  let scrubbed = /** @type {number | null} */ (null);
+  const stepNow = () => link.wanted("time").step;
   const go = (/** @type {number} */ i) => {
     const k = Math.min(steps().length - 1, Math.max(0, i));
-    if (steps().length && steps()[k] !== link.state.step) link.do("time", { step: steps()[k] });
+    if (steps().length && steps()[k] !== stepNow()) link.do("time", { step: steps()[k] });
   };
+  const turn = (/** @type {number} */ by) => go(steps().indexOf(stepNow()) + by);
   const slider = h("input", { type: "range", class: "lk-scrubber", min: 0, step: 1, "aria-label": "Step of the training", "data-needs-kernel": true });
   const where = h("output", { class: "lk-where" }, h("b", {}), h("span", {}));
-  const earlier = h("button", { class: "lk-button", title: "Checkpoint before ([)", "aria-label": "Checkpoint before", "data-needs-kernel": true, onclick: () => go(steps().indexOf(link.state.step) - 1) }, "‹");
-  const later = h("button", { class: "lk-button", title: "Next checkpoint (])", "aria-label": "Next checkpoint", "data-needs-kernel": true, onclick: () => go(steps().indexOf(link.state.step) + 1) }, "›");
-  slider.addEventListener("input", () => { wanted = Number(slider.value); stage.draw(); }, { signal });
-  slider.addEventListener("change", () => { go(Number(slider.value)); wanted = null; stage.draw(); }, { signal });
+  const earlier = h("button", { class: "lk-button", title: "Checkpoint before ([)", "aria-label": "Checkpoint before", "data-needs-kernel": true, onclick: () => turn(-1) }, "‹");
+  const later = h("button", { class: "lk-button", title: "Next checkpoint (])", "aria-label": "Next checkpoint", "data-needs-kernel": true, onclick: () => turn(1) }, "›");
+  slider.addEventListener("input", () => { scrubbed = Number(slider.value); stage.draw(); }, { signal });
+  slider.addEventListener("change", () => { go(Number(slider.value)); scrubbed = null; stage.draw(); }, { signal });
   const checkpoints = h("div", { class: "lk-timeline fv-time" }, h("div", { class: "lk-transport" }, earlier, later), slider, where);
   const clock = timeline(stage, { openFork: () => {} });
   clock.fork.hidden = true;
@@ -53,10 +55,10 @@ export default view("features", (stage) => {
   const keys = keyboard(root, {
     "← → ↑ ↓": ["Go from unit to unit on the wall", () => {}],
     Enter: ["Open the unit", () => {}],
-    Escape: ["Close the unit", () => { if (link.state.unit) openUnit(null); }],
-    "[": ["Checkpoint before", () => go(steps().indexOf(link.state.step) - 1)],
-    "]": ["Next checkpoint", () => go(steps().indexOf(link.state.step) + 1)],
-    o: ["Switch the open unit off or on", () => { const one = link.state.unit; if (one) link.do("off", { layer: one.layer, unit: one.unit, off: !one.off }); }],
+    Escape: ["Close the unit", () => { if ((link.wished("open").at(-1) ?? link.state.unit ?? { unit: null }).unit !== null) openUnit(null); }],
+    "[": ["Checkpoint before", () => turn(-1)],
+    "]": ["Next checkpoint", () => turn(1)],
+    o: ["Switch the open unit off or on", () => { if (link.state.unit) unit.toggle(); }],
     m: ["Pictures made for the units, or found in the data", () => { formed = !formed; stage.draw(); }],
     " ": ["Play or pause the training", () => { if (run() && !link.gone) clock.toggle(); }],
   });
@@ -88,9 +90,9 @@ export default view("features", (stage) => {
     checkpoints.hidden = !there.length;
     clock.element.hidden = !active;
     if (there.length) {
-      const at = wanted ?? there.indexOf(state.step);
+      const at = scrubbed ?? there.indexOf(stepNow());
       slider.max = String(there.length - 1);
-      if (wanted === null) slider.value = String(at);
+      if (scrubbed === null) slider.value = String(at);
       slider.style.setProperty("--lk-part", `${(100 * at) / Math.max(1, there.length - 1)}%`);
       slider.setAttribute("aria-valuetext", `Step ${there[at]}`);
       say(where.children[0], `Step ${whole(there[at])}`);

@@ -19,12 +19,16 @@ export function featureUnit(stage, open) {
   const now = () => link.state.unit;
   const short_ = (/** @type {string} */ layer) => fvShort(layer, link.state.layers.map((/** @type {any} */ one) => one.name));
   const step = (/** @type {number} */ by) => {
-    const count = link.state.layers.find((/** @type {any} */ one) => one.name === now().layer).units;
-    open(now().layer, (now().unit + by + count) % count);
+    const from = link.wished("open").filter((one) => one.unit !== null).at(-1) ?? now(), count = link.state.layers.find((/** @type {any} */ one) => one.name === from.layer).units;
+    open(from.layer, (from.unit + by + count) % count);
+  };
+  const toggle = () => {
+    const { layer, unit: k } = now(), wish = link.wished("off").filter((one) => one.layer === layer && one.unit === k).at(-1);
+    link.do("off", { layer, unit: k, off: !(wish ?? now()).off });
   };
   const name = h("h4", { class: "fv-name", tabindex: -1 });
   const off = h("button", { class: "lk-button", "data-action": "off", "data-needs-kernel": true,
-    onclick: () => link.do("off", { layer: now().layer, unit: now().unit, off: !now().off }) });
+    onclick: toggle });
   const close = h("button", { class: "lk-button lk-round", title: "Close (Esc)", "aria-label": "Close the unit", "data-needs-kernel": true, onclick: () => open(now().layer, null) }, "×");
   const bar = h("div", { class: "fv-bar" }, name, h("div", { class: "fv-actions" },
     h("button", { class: "lk-button lk-round", title: "Previous unit", "aria-label": "Previous unit", "data-needs-kernel": true, onclick: () => step(-1) }, "‹"),
@@ -210,6 +214,7 @@ export function featureUnit(stage, open) {
 
   return {
     element,
+    toggle,
     focus() { name.focus({ preventScroll: true }); },
     draw() {
       const { state } = link, one = state.unit;

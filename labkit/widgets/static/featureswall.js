@@ -15,7 +15,7 @@ const FV_PAGE = 64;
 export function featureWall(stage, open) {
   const { link, signal } = stage;
   const what = h("p", { class: "fv-what" }), tiles = h("div", { class: "fv-tiles", role: "group", "aria-label": "Units" });
-  const turn = (/** @type {number} */ by) => link.do("page", { first: link.state.first + by * FV_PAGE });
+  const turn = (/** @type {number} */ by) => link.do("page", { first: link.wanted("page").first + by * FV_PAGE });
   const before = h("button", { class: "lk-button", "data-needs-kernel": true, onclick: () => turn(-1) }, "Units before");
   const after = h("button", { class: "lk-button", "data-needs-kernel": true, onclick: () => turn(1) }, "Units after");
   const range = h("span", { class: "lk-soft" });

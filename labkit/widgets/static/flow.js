@@ -66,7 +66,7 @@ export default view("flow", (stage) => {
     ArrowRight: ["One step on", () => link.do("step")],
     Home: ["First step", () => link.do("seek", { step: 0 })],
     End: ["Newest step (live)", () => link.do("seek", { step: null })],
-    r: ["Rewind here", () => link.do("rewind", { step: run().now.position })],
+    r: ["Rewind here", () => link.do("rewind")],
     Escape: ["Let go of the layer", () => choose(null)],
   });
   const help = h("button", { class: "lk-button lk-round", title: "Keys (?)", "aria-label": "Keys", onclick: () => { keys.hidden = !keys.hidden; } }, "?");

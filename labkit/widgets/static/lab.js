@@ -52,6 +52,19 @@ export function say(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+/**
+ * Show in a control what is in force. One in which a person has just chosen something else shows that until it is answered:
+ * else the next key would go on from what was there before.
+ * @param {Link} link
+ * @param {HTMLInputElement | HTMLSelectElement} control
+ * @param {string | boolean} value whether it is checked, for a checkbox
+ */
+export function put(link, control, value) {
+  if (link.awaits(control)) return;
+  if (typeof value === "string") control.value = value;
+  else /** @type {HTMLInputElement} */ (control).checked = value;
+}
+
 /** @typedef {{dark: boolean, back: string, text: string, soft: string, line: string, accent: string, grey: string, font: string}} Theme */
 
 /**
@@ -231,7 +244,12 @@ export function view(name, build) {
         const draw = () => { if (!asked && !signal.aborted) asked = requestAnimationFrame(run); };
         const stage = { link, root, signal, theme: () => theme, draw, announce: voice.say };
         link.guard(() => { paint = build(stage); });
+        // For tests: whether all is answered, told at once and not with the next drawing.
+        Object.defineProperty(/** @type {any} */ (root).labkit ??= {}, "unanswered", { get: () => link.wishes.length, enumerable: true });
         link.listen(draw, signal);
+        for (const name of ["input", "change"]) {
+          root.addEventListener(name, (event) => link.chose(/** @type {EventTarget} */ (event.target)), { signal });
+        }
         root.addEventListener("focusout", draw, { signal }); // a field left with nonsense in it shows again what is in force
         onTheme(() => { theme = readTheme(root); draw(); }, signal);
         const disconnected = () => { if (el.closest(".jupyter-widgets-disconnected")) link.lose(); };

@@ -3,7 +3,7 @@ import { Chart } from "./chart.js";
 import { forkForm, rateControl, runChips } from "./controls.js";
 import { atOrBefore } from "./curves.js";
 import { History } from "./history.js";
-import { h, icon, keyboard, say, view } from "./lab.js";
+import { h, icon, keyboard, put, say, view } from "./lab.js";
 import { LossMap } from "./lossmap.js";
 import { number, short, whole } from "./numbers.js";
 import { timeline } from "./timeline.js";
@@ -40,7 +40,7 @@ export default view("landscape", (stage) => {
   const wide = () => Number((10 ** Number(span.value)).toPrecision(2));
   span.addEventListener("input", () => say(spanText, `${short(wide())}×`), { signal });
   span.addEventListener("change", () => link.do("span", { value: wide() }), { signal });
-  const refit = h("button", { class: "lk-button", "data-needs-kernel": true, onclick: () => link.do(link.state.directions === "pca" ? "refit" : "another") });
+  const refit = h("button", { class: "lk-button", "data-needs-kernel": true, onclick: () => link.do(planes.value === "pca" ? "refit" : "another") });
   const clock = timeline(stage, { openFork: () => form.toggle() });
   const form = forkForm(stage, clock.fork);
   const chips = runChips(stage);
@@ -77,7 +77,7 @@ export default view("landscape", (stage) => {
     ArrowRight: ["One step on", () => link.do("step")],
     Home: ["First step", () => link.do("seek", { step: 0 })],
     End: ["Newest step (live)", () => link.do("seek", { step: null })],
-    r: ["Rewind here", () => link.do("rewind", { step: live(link.state.active).position })],
+    r: ["Rewind here", () => link.do("rewind")],
     f: ["Fork here", () => form.toggle()],
     p: ["Fit the plane again, or take another by chance", () => refit.click()],
     Escape: ["Close what is open", () => form.close()],
@@ -172,11 +172,11 @@ export default view("landscape", (stage) => {
     chips.draw();
     rate.draw(run);
     form.draw(run, run.now);
-    if (document.activeElement !== planes) planes.value = link.state.directions;
-    if (!span.matches(":active")) span.value = String(Math.log10(link.state.span));
+    put(link, planes, link.state.directions);
+    if (!span.matches(":active")) put(link, span, String(Math.log10(link.state.span)));
     say(spanText, `${short(wide())}×`);
-    say(refit, link.state.directions === "pca" ? "Fit again" : "Another plane");
-    refit.title = link.state.directions === "pca" ? "Fit the plane to the path as it is now (p)" : "Another plane, drawn by chance (p)";
+    say(refit, planes.value === "pca" ? "Fit again" : "Another plane");
+    refit.title = planes.value === "pca" ? "Fit the plane to the path as it is now (p)" : "Another plane, drawn by chance (p)";
     failure.hidden = run.status !== "failed";
     say(why, run.reason ?? "");
     undo.hidden = run.last_good == null;

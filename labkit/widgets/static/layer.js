@@ -32,18 +32,28 @@ export default view("layer", (stage) => {
   const layers = () => /** @type {any[]} */ (link.state.structure.layers);
   const indexOf = (/** @type {string} */ name) => layers().findIndex((one) => one.name === name);
   const back = () => {
-    const opened = link.state.opened;
-    if (link.state.pinned) link.do("pin", { row: null });
-    else if (opened) open(opened[1] === null ? null : opened[0], null);
+    const { layer, unit: k, row } = wanted();
+    if (row !== null) link.do("pin", { row: null });
+    else if (layer !== null) open(k === null ? null : layer, null);
+  };
+  /** What is open and pinned when all is answered: opening something lets go of the pin. */
+  const wanted = () => {
+    const { opened, pinned } = link.state;
+    let now = { layer: opened?.[0] ?? null, unit: opened?.[1] ?? null, row: pinned?.[0] ?? null };
+    for (const { action, details } of link.wishes) {
+      if (action === "open") now = { ...details, row: null };
+      if (action === "pin") now.row = details.row;
+    }
+    return now;
   };
 
   // ---- the page
   const home = h("button", { class: "ly-crumb", "data-needs-kernel": true, onclick: () => open(null, null) }, "Network");
-  const crumbLayer = h("button", { class: "ly-crumb", "data-needs-kernel": true, onclick: () => open(link.state.opened[0], null) });
+  const crumbLayer = h("button", { class: "ly-crumb", "data-needs-kernel": true, onclick: () => open(wanted().layer, null) });
   const crumbUnit = h("span", { class: "ly-crumb" });
   const title = h("h3", { class: "lk-title ly-crumbs" }, home, crumbLayer, crumbUnit);
   const status = h("span", { class: "lk-status" }), pace = h("span", { class: "lk-pace" });
-  const move = (/** @type {number} */ by) => link.do("look", { index: (link.state.index + by + link.state.count) % link.state.count });
+  const move = (/** @type {number} */ by) => link.do("look", { index: (link.wanted("look").index + by + link.state.count) % link.state.count });
   const before = h("button", { class: "lk-button lk-round", title: "Picture before (,)", "aria-label": "Picture before", "data-needs-kernel": true, onclick: () => move(-1) }, "‹");
   const after = h("button", { class: "lk-button lk-round", title: "Next picture (.)", "aria-label": "Next picture", "data-needs-kernel": true, onclick: () => move(1) }, "›");
   const number_ = h("input", { type: "number", class: "lk-number ly-index", min: 1, step: 1, "aria-label": "Number of the picture", "data-needs-kernel": true });

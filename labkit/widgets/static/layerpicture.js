@@ -61,7 +61,7 @@ export function layerPicture(stage, moved) {
     if (waiting) return;
     waiting = requestAnimationFrame(function send() {
       waiting = 0;
-      if ((link.state.answered ?? 0) < link.ticket && pointer !== null) { // the kernel has not answered yet: more points join
+      if (link.wishes.length && pointer !== null) { // the kernel has not answered yet: more points join
         waiting = requestAnimationFrame(send);
         return;
       }

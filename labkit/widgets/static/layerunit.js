@@ -2,7 +2,7 @@
 import { lyAdded, lyAround, lyLargest, lyPlace, lyProducts, lyReach, lyReached, lySwept, lyTaps, lyWindow } from "./layerarith.js";
 import { lyMap, lyPaintNumbers, lyReachOf, lyUnder } from "./layermaps.js";
 import { css, diverging, reach } from "./colours.js";
-import { h, icon, say } from "./lab.js";
+import { h, icon, put, say } from "./lab.js";
 import { number, whole } from "./numbers.js";
 
 /** @typedef {import("./lab.js").Stage} Stage */
@@ -25,11 +25,11 @@ export function layerUnit(stage, { open }) {
 
   // ---- the page
   const what = h("p", { class: "ly-what" });
-  const off = h("button", { class: "lk-button", "data-needs-kernel": true, "data-action": "off", onclick: () => alter(factor() === 0 ? 1 : 0) }, "Switch off");
+  const off = h("button", { class: "lk-button", "data-needs-kernel": true, "data-action": "off", onclick: () => alter(wanted() === 0 ? 1 : 0) }, "Switch off");
   const slider = h("input", { type: "range", class: "lk-slider", min: 0, max: 3, step: 0.1, "aria-label": "Multiply the unit by", "data-needs-kernel": true });
   const times = h("span", { class: "lk-value" });
   const step = (/** @type {number} */ by, /** @type {string} */ word) => h("button", { class: "lk-button lk-round", title: `${word} unit`, "aria-label": `${word} unit`, "data-needs-kernel": true,
-    onclick: () => { const { layer, unit } = link.state.unit; open(layer, (unit + by + layers()[layer].units) % layers()[layer].units); } }, by < 0 ? "‹" : "›");
+    onclick: () => { const { layer, unit } = link.wished("open").filter((one) => one.unit !== null).at(-1) ?? link.state.unit; open(layer, (unit + by + layers()[layer].units) % layers()[layer].units); } }, by < 0 ? "‹" : "›");
   const bar = h("div", { class: "ly-actions" }, step(-1, "Previous"), step(1, "Next"), off, h("label", { class: "lk-field" }, h("span", {}, "Multiply by"), slider, times));
   const inputs = h("div", { class: "ly-inputs" });
   const out = lyMap("ly-out");
@@ -50,7 +50,11 @@ export function layerUnit(stage, { open }) {
 
   const layers = () => /** @type {Record<string, any>} */ (Object.fromEntries(link.state.structure.layers.map((/** @type {any} */ one) => [one.name, one])));
   const factor = () => link.state.altered.find((/** @type {any[]} */ [layer, unit]) => layer === link.state.unit.layer && unit === link.state.unit.unit)?.[2] ?? 1;
-  const alter = (/** @type {number} */ value) => { const { layer, unit } = link.state.unit; link.do("alter", { layer, unit, factor: value }); };
+  const alter = (/** @type {number} */ value) => {
+    const { layer, unit } = link.state.unit;
+    link.newest("alter", { layer, unit, factor: value }, `${layer} ${unit}`);
+  };
+  const wanted = () => link.wished("alter").filter(({ layer, unit }) => layer === link.state.unit.layer && unit === link.state.unit.unit).at(-1)?.factor ?? factor();
   slider.addEventListener("input", () => alter(Number(slider.value)), { signal });
   const size = () => link.arrays["unit.out"].shape;
 
@@ -171,7 +175,7 @@ export function layerUnit(stage, { open }) {
     const value = factor();
     say(off, value === 0 ? "Switch on" : "Switch off");
     off.setAttribute("aria-pressed", String(value === 0));
-    if (document.activeElement !== slider) slider.value = String(value);
+    if (document.activeElement !== slider) put(link, slider, String(value));
     say(times, `× ${number(value)}`);
     place = hover ?? (at >= 0 ? lyPlace(at, map.shape) : kept ?? state.pinned ?? lyLargest(map));
     place = [Math.min(height - 1, place[0]), Math.min(width - 1, place[1])];

@@ -107,7 +107,8 @@ export function microCaption(stage, run, micro, data, unit, classes) {
 /** @param {Stage} stage */
 export function slowMotion(stage) {
   const { link, signal } = stage;
-  let stages = /** @type {MicroStage[]} */ ([]), at = 0, began = 0, playing = false, timer = 0, key = "", busy = false;
+  let stages = /** @type {MicroStage[]} */ ([]), at = 0, began = 0, playing = false, timer = 0, key = "";
+  let ahead = 0; // stages asked for of a step that is not opened yet
 
   const button = (/** @type {string} */ name, /** @type {string} */ title, /** @type {() => void} */ run, /** @type {any[]} */ ...inside) =>
     h("button", { class: "lk-button", title, "aria-label": title, "data-action": `micro-${name}`, "data-needs-kernel": true, onclick: run }, ...inside);
@@ -132,18 +133,16 @@ export function slowMotion(stage) {
   const arm = () => {
     clearTimeout(timer);
     timer = playing ? setTimeout(() => {
-      forward();
+      if (!opening()) forward();
       arm();
     }, MICRO_PACE) : 0;
   };
-  const take = () => {
-    if (busy || link.gone) return;
-    busy = true;
-    link.do("micro_step");
-  };
+  const opening = () => link.wishes.some(({ action }) => action === "micro_step" || action === "micro");
+  const take = () => link.do("micro_step");
   const forward = () => {
     began = performance.now();
-    if (at < stages.length - 1) at += 1;
+    if (opening()) ahead += 1;
+    else if (at < stages.length - 1) at += 1;
     else take();
     stage.draw();
   };
@@ -153,7 +152,8 @@ export function slowMotion(stage) {
   };
   const back = () => {
     halt();
-    at = Math.max(0, at - 1);
+    if (opening()) ahead = Math.max(0, ahead - 1);
+    else at = Math.max(0, at - 1);
     stage.draw();
   };
   const toggle = () => {
@@ -186,7 +186,9 @@ export function slowMotion(stage) {
       const micro = link.state.micro, { arrays } = link;
       element.hidden = !micro;
       if (!micro || !arrays["micro.values"]) {
-        if (playing) halt();
+        if (opening()) return;
+        halt();
+        ahead = 0;
         key = "";
         return;
       }
@@ -195,7 +197,10 @@ export function slowMotion(stage) {
         key = nextKey;
         stages = microStages(run.layers.length);
         at = 0;
-        busy = false;
+      }
+      if (!opening()) {
+        at = Math.min(at + ahead, stages.length - 1);
+        ahead = 0;
       }
       const data = {
         inputs: arrays["micro.inputs"].data, values: arrays["micro.values"].data, slopes: arrays["micro.gradients"].data, parameters: parameters.data,

@@ -1,5 +1,6 @@
 // What stands above the playground's network: the number of hidden layers, and each layer's units and activation.
-import { h, say } from "./lab.js";
+import { h, put, say } from "./lab.js";
+import { wantedSettings } from "./settings.js";
 import { ACTIVATION_WORDS } from "./weights.js";
 
 /** @typedef {import("./lab.js").Stage} Stage */
@@ -27,14 +28,11 @@ function label(control, title, off) {
 export function netHeads(stage) {
   const { link, signal } = stage;
   let run = /** @type {any} */ (null);
-  // What was asked for and not yet answered: two quick clicks add two units.
-  let asked = /** @type {{ticket: number, widths: number[]} | null} */ (null);
-  const widths = () => (asked && (link.state.answered ?? 0) < asked.ticket ? asked.widths : run.settings.widths);
+  const widths = () => wantedSettings(link, run).widths; // two quick clicks add two units
   const change = (/** @type {number[]} */ next) => {
     const options = link.state.options ?? {};
     if (next.length > (options.most_layers ?? MOST_LAYERS) || next.some((width) => width < 1 || width > (options.most_width ?? 16))) return;
     link.do("change", { settings: { widths: next } });
-    asked = { ticket: link.ticket, widths: next };
   };
   const setWidth = (/** @type {number} */ layer, /** @type {number} */ by) =>
     change(widths().map((/** @type {number} */ width, /** @type {number} */ k) => (k === layer ? width + by : width)));
@@ -62,7 +60,7 @@ export function netHeads(stage) {
     const units = stepper(() => setWidth(layer, -1), () => setWidth(layer, 1));
     const activation = h("select", { class: "lk-select lk-net-activation", "data-needs-kernel": true });
     activation.addEventListener("change", () => {
-      const activations = run.settings.activations.map((/** @type {string} */ name, /** @type {number} */ k) => (k === layer ? activation.value : name));
+      const activations = wantedSettings(link, run).activations.map((/** @type {string} */ name, /** @type {number} */ k) => (k === layer ? activation.value : name));
       link.do("change", { settings: { activations } });
     }, { signal });
     const name = h("b", {}, `Hidden layer ${layer + 1}`);
@@ -118,7 +116,7 @@ export function netHeads(stage) {
         if (activation.options.length !== names.length) {
           activation.replaceChildren(...names.map((/** @type {string} */ one) => h("option", { value: one }, ACTIVATION_WORDS[one] ?? one)));
         }
-        if (document.activeElement !== activation || activation.value !== run.settings.activations[k]) activation.value = run.settings.activations[k];
+        put(link, activation, run.settings.activations[k]);
         const title = `Activation of hidden layer ${k + 1}`;
         activation.title = title;
         activation.setAttribute("aria-label", title);

@@ -6,6 +6,7 @@ import { NetPainter, isDense } from "./netpaint.js";
 import { neuronCard, weightField } from "./neuron.js";
 import { number } from "./numbers.js";
 import { slowMotion } from "./micro.js";
+import { wantedSettings } from "./settings.js";
 import { ACTIVATION_WORDS, FEATURES, arithmetic, biasAt, changeText, isFrozen, sumLine, unitSymbol, unitTitle, weightAt, whereIs } from "./weights.js";
 
 /** @typedef {import("./lab.js").Stage} Stage */
@@ -61,7 +62,11 @@ export function network(stage, shared) {
     return { parameter, index };
   };
   const classes = () => link.state.options?.classes ?? [];
-  const valueOf = (/** @type {any} */ hit) => (drag?.moved && same(drag.hit, hit) ? drag.value : view.parameters.data[parameterOf(hit).offset]);
+  const valueOf = (/** @type {any} */ hit) => {
+    const { parameter, index, offset } = parameterOf(hit), name = `${parameter} ${index}`;
+    if (drag?.moved && same(drag.hit, hit)) return drag.value;
+    return link.wished("edit").filter((one) => `${one.parameter} ${one.index}` === name).at(-1)?.value ?? view.parameters.data[offset];
+  };
   const same = (/** @type {any} */ a, /** @type {any} */ b) => Boolean(a && b) && ["kind", "unit", "column", "row", "from"].every((part) => a[part] === b[part]);
   const hoverUnit = () => (hover?.kind === "unit" ? hover.unit : null);
   const values = () => (link.state.micro && link.arrays["micro.values"] ? link.arrays["micro.values"].data : view.values?.data ?? null);
@@ -111,7 +116,7 @@ export function network(stage, shared) {
 
   // ---- features
   const toggle = (/** @type {string} */ name) => {
-    const all = link.state.options.features, now = view.run.settings.features;
+    const all = link.state.options.features, now = wantedSettings(link, view.run).features;
     const next = all.filter((/** @type {string} */ one) => now.includes(one) !== (one === name));
     if (!next.length) {
       notice = "At least one feature must stay on: the network needs an input.";
@@ -169,18 +174,13 @@ export function network(stage, shared) {
     return netHit(layout, event.clientX - box.left, event.clientY - box.top, event.pointerType === "touch" ? 12 : 7);
   };
   const on = (/** @type {string} */ name, /** @type {(event: any) => void} */ run) => canvas.addEventListener(name, run, { signal });
-  const flush = () => {
-    if (!drag) return;
-    drag.asked = 0;
-    link.do("edit", { ...addressOf(drag.hit), value: drag.value });
-  };
   on("pointerdown", (event) => {
     ring = null;
     const hit = hitAt(event);
     point(hit);
     if (edited) edit(null);
     if (!hit || hit.kind === "unit" || !view.parameters || link.gone || event.button !== 0) return;
-    drag = { hit, pointer: event.pointerId, from: event.clientY, start: valueOf(hit), value: 0, moved: false, asked: 0 };
+    drag = { hit, pointer: event.pointerId, from: event.clientY, start: valueOf(hit), value: 0, moved: false };
     if (event.pointerType !== "touch") canvas.setPointerCapture(event.pointerId);
   });
   on("pointermove", (event) => {
@@ -193,16 +193,13 @@ export function network(stage, shared) {
     if (!drag.moved && Math.abs(way) < DRAG_START) return;
     drag.moved = true;
     drag.value = Math.round(1000 * (drag.start + DRAG_STEP * way)) / 1000;
-    if (!drag.asked) drag.asked = requestAnimationFrame(flush);
+    const at = addressOf(drag.hit);
+    link.newest("edit", { ...at, value: drag.value }, `${at.parameter} ${at.index}`);
     stage.draw();
   });
   on("pointerup", (event) => {
     if (drag && event.pointerId === drag.pointer) {
-      const { hit, moved, asked } = drag;
-      if (asked) {
-        cancelAnimationFrame(asked);
-        flush();
-      }
+      const { hit, moved } = drag;
       drag = null;
       if (moved) stage.draw();
       else edit(hit);

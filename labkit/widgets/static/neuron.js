@@ -1,5 +1,5 @@
 // The card of one unit: its sum written out, and its weights and bias as fields that can be changed and frozen.
-import { h, icon, say } from "./lab.js";
+import { h, icon, put, say } from "./lab.js";
 import { number } from "./numbers.js";
 import { ACTIVATION_WORDS, activationOf, activationText, arithmetic, biasAt, bySize, isFrozen, sumNumbers, sumSymbols, unitTitle, whereIs } from "./weights.js";
 
@@ -32,21 +32,17 @@ export function weightField({ link, signal }, what, place, entered) {
     event.stopPropagation();
     entered?.();
   }, { signal });
-  let asked = 0; // the ticket of the last change: the box is left alone until the kernel has answered it
-  box.addEventListener("change", () => {
-    link.do("freeze", { ...place(), on: box.checked });
-    asked = link.ticket;
-  }, { signal });
+  box.addEventListener("change", () => link.do("freeze", { ...place(), on: box.checked }), { signal });
   return {
     field, freeze,
     draw(/** @type {any} */ run, /** @type {number} */ value) {
       const text = String(Number(value.toPrecision(4)));
-      if (document.activeElement !== field && field.value !== text) {
+      if (document.activeElement !== field && field.value !== text && !link.awaits(field)) {
         field.value = text;
         sent = text;
       }
       const { parameter, index } = place();
-      if ((link.state.answered ?? 0) >= asked) box.checked = isFrozen(run, parameter, index);
+      put(link, box, isFrozen(run, parameter, index));
     },
   };
 }

@@ -1,7 +1,7 @@
 // Optimisers side by side on one function of two variables: their paths on a map of the loss, their losses, a film of the steps.
 import { Chart } from "./chart.js";
 import { h, keyboard, say, view } from "./lab.js";
-import { latest, optControls } from "./optcontrols.js";
+import { optControls } from "./optcontrols.js";
 import { optFilm } from "./optfilm.js";
 import { optMap } from "./optmap.js";
 import { LOOKS, lossLimits } from "./optpaths.js";
@@ -10,9 +10,8 @@ import { optTable } from "./opttable.js";
 export default view("optimizers", (stage) => {
   const { link, root, signal } = stage;
   const shown = /** @type {any} */ ({ frames: 0, step: -1, playing: false, updates: -1 });
-  const newest = latest(link);
-  const controls = optControls(stage, newest);
-  const map = optMap(stage, ({ x, y }) => newest.ask("set", { start: [x, y] }));
+  const controls = optControls(stage);
+  const map = optMap(stage, ({ x, y }) => link.newest("set", { start: [x, y] }, "start"));
   const film = optFilm(stage);
   const list = optTable(stage);
   let cursor = /** @type {number | null} */ (null), charted = /** @type {any[]} */ ([]);
@@ -62,7 +61,6 @@ export default view("optimizers", (stage) => {
   };
 
   return () => {
-    newest.flush();
     const { finding, formula: written, about: sentence, steps } = link.state;
     say(title, finding);
     say(formula, written);

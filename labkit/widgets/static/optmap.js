@@ -72,7 +72,7 @@ export function optMap(stage, choose) {
   on("keydown", (event) => {
     const way = WAYS[event.key];
     if (event.ctrlKey || event.metaKey || event.altKey || !(way || event.key === "Enter")) return;
-    const [[left, right], [low, high]] = link.state.limits, from = cursor ?? place(link.state.start);
+    const [[left, right], [low, high]] = link.state.limits, from = cursor ?? place(link.wanted("set").start);
     const part = event.shiftKey ? 0.1 : 0.02;
     byKeys = true;
     if (way) cursor = within({ x: from.x + way[0] * part * (right - left), y: from.y + way[1] * part * (high - low) });

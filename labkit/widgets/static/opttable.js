@@ -1,5 +1,5 @@
 // The optimisers as a table: the line that is theirs, learning rate, loss at the step shown, and when each arrives.
-import { h, say } from "./lab.js";
+import { h, put, say } from "./lab.js";
 import { number, short, whole } from "./numbers.js";
 import { LOOKS } from "./optpaths.js";
 
@@ -30,14 +30,10 @@ export function optTable({ link, theme }) {
   const element = h("section", { class: "opt-table", "aria-label": "Optimisers" },
     h("table", {}, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Optimiser"), h("th", { scope: "col" }, "Rate"), at, arrives)), body));
   let rows = /** @type {any[]} */ ([]), built = "";
-  let asked = 0; // the ticket of the last change: the boxes are left alone until the kernel has answered it
 
   const build = (/** @type {any[]} */ optimizers) => {
     rows = optimizers.map(({ name, label, style }) => {
-      const box = h("input", { type: "checkbox", "data-needs-kernel": true, "data-optimizer": name, onchange: () => {
-        link.do("show", { name, on: box.checked });
-        asked = link.ticket;
-      } });
+      const box = h("input", { type: "checkbox", "data-needs-kernel": true, "data-optimizer": name, onchange: () => link.do("show", { name, on: box.checked }) });
       const head = h("th", { scope: "row" }, h("label", { class: "lk-check" }, box, swatch(style), h("span", {}, label)));
       const cells = [h("td", {}), h("td", {}), h("td", {})];
       return { box, cells, style, element: h("tr", {}, head, ...cells) };
@@ -56,7 +52,7 @@ export function optTable({ link, theme }) {
       say(at, `Loss at ${whole(step)}`);
       optimizers.forEach((/** @type {any} */ one, /** @type {number} */ i) => {
         const { box, cells, style, element: row } = rows[i], loss = losses[i * (steps + 1) + step];
-        if ((link.state.answered ?? Infinity) >= asked) box.checked = one.shown;
+        put(link, box, one.shown);
         row.dataset.shown = one.shown ? "yes" : "no";
         row.style.setProperty("--opt-colour", theme().dark ? LOOKS[style].dark : LOOKS[style].light);
         say(cells[0], short(one.lr));

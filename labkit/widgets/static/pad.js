@@ -166,7 +166,8 @@ export function pad(stage) {
     empty: () => strokes.length === 0,
     draw() {
       const points = link.arrays.points;
-      if (points && points !== taken && pointer === null && !down) {
+      // While a message is on its way, more has been drawn here than Python knows of.
+      if (points && points !== taken && pointer === null && !down && !link.wishes.length) {
         taken = points;
         strokes = split(points.data, link.state.strokes);
       }

@@ -176,7 +176,6 @@ class Plot {
 export function plane(stage, shared) {
   const { link, signal } = stage;
   let adding = false, target = 0, data = "", built = "", hovered = /** @type {{slot: number, at: [number, number]} | null} */ (null);
-  let local = /** @type {[number, number] | null} */ (null), asked = 0, sending = 0; // the crosshair before the kernel answers
   let run = /** @type {any} */ (null), spoken = "";
 
   const slots = ["A", "difference", "B"].map((name) => new Plot({ name, signal, dirty: stage.draw }));
@@ -213,25 +212,33 @@ export function plane(stage, shared) {
 
   /** In slow motion the example of the step that is shown. @returns {ArrayLike<number> | null} */
   const example = () => (link.state.micro && link.arrays["micro.inputs"]?.data) || null;
-  const probe = () => (local && (link.state.answered ?? 0) < asked ? local : link.state.probe ?? [0, 0]);
-  const move = (/** @type {[number, number]} */ at) => {
-    local = at;
-    asked = Infinity;
-    if (!sending) {
-      sending = requestAnimationFrame(() => {
-        sending = 0;
-        link.do("probe", { x: local?.[0], y: local?.[1] });
-        asked = link.ticket;
-      });
-    }
+  /** @returns {[number, number]} the crosshair, also before the kernel answers */
+  const probe = () => {
+    const wish = link.wished("probe").at(-1);
+    return wish ? [wish.x, wish.y] : link.state.probe ?? [0, 0];
+  };
+  const move = (/** @type {[number, number]} */ [x, y]) => {
+    link.newest("probe", { x, y });
     stage.draw();
   };
   const owner = (/** @type {number} */ slot) => (link.state.runs.length > 1 ? link.state.runs[slot && 1] : run);
   const own = (/** @type {any} */ of) => link.arrays[`own.${of.id}`]?.data ?? new Float32Array(0);
+  /** The own points when all is answered, as x, y and something each: the next click goes on from them. */
+  const ownWanted = (/** @type {any} */ of) => {
+    let points = /** @type {number[]} */ (Array.from(own(of))), active = link.state.active;
+    for (const { action, details } of link.wishes) {
+      if (action === "activate") active = details.run;
+      if (active !== of.id) continue;
+      if (action === "add_point") points.push(details.x, details.y, details.target);
+      if (action === "remove_point") points.splice(3 * details.index, 3);
+      if (action === "clear_points") points = [];
+    }
+    return points;
+  };
   /** Add a point there, or take the own one away that stands there. */
   const place = (/** @type {number} */ slot, /** @type {[number, number]} */ at, /** @type {boolean} */ remove) => {
-    const of = owner(slot), index = nearestPoint(own(of), ...at, NEAR);
-    if (of.id !== link.state.active) link.do("activate", { run: of.id });
+    const of = owner(slot), index = nearestPoint(ownWanted(of), ...at, NEAR);
+    if (of.id !== (link.wished("activate").at(-1)?.run ?? link.state.active)) link.do("activate", { run: of.id });
     if (index >= 0) link.do("remove_point", { index });
     else if (!remove) link.do("add_point", { x: at[0], y: at[1], target });
   };

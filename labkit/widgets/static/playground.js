@@ -47,7 +47,7 @@ export default view("playground", (stage) => {
   const output = plane(stage, shared);
   const how = losses(stage);
   const taken = share(stage);
-  const clock = timeline(stage, { openFork: () => link.do("fork", { step: live(link.state.active).position }), epochs: true });
+  const clock = timeline(stage, { openFork: () => link.do("fork"), epochs: true });
 
   // ---- the head
   const title = h("h3", { class: "lk-title" });
@@ -57,8 +57,14 @@ export default view("playground", (stage) => {
     title: "A second run from the same start: change one thing and watch both (c)", onclick: () => versus() }, "Compare");
   const slow = h("button", { class: "lk-button", "data-action": "micro", "aria-pressed": "false", "data-needs-kernel": true,
     title: "One step in slow motion: forward, loss, backward, update (s)", onclick: () => slowly() }, "Slow motion");
-  const versus = () => (other() ? link.do("remove", { run: link.state.runs[1].id }) : link.do("compare"));
-  const slowly = () => link.do("micro", { on: !link.state.micro });
+  // As all is answered: a second press takes back the first, however fast it comes.
+  const micro = () => link.wishes.reduce((on, { action, details }) => (action === "micro" ? details.on : on && action !== "play"), Boolean(link.state.micro));
+  const versus = () => {
+    const two = link.wishes.reduce((yes, { action }) => (action === "compare" ? true : yes && action !== "remove"), Boolean(other()));
+    if (two) link.do("remove", { run: link.state.runs[1]?.id ?? 1 - link.state.runs[0].id }); // one of them is number 0, the other 1
+    else link.do("compare");
+  };
+  const slowly = () => link.do("micro", { on: !micro() });
 
   const tick = (/** @type {() => void} */ act) => () => { if (!link.gone) act(); };
   const flip = (/** @type {"discrete" | "showTest"} */ what) => () => {
@@ -66,7 +72,7 @@ export default view("playground", (stage) => {
     stage.draw();
   };
   // In slow motion the same keys move through the stages of one step.
-  const either = (/** @type {() => void} */ inside, /** @type {() => void} */ else_) => tick(() => (link.state.micro ? inside() : else_()));
+  const either = (/** @type {() => void} */ inside, /** @type {() => void} */ else_) => tick(() => (micro() ? inside() : else_()));
   const keys = keyboard(root, {
     " ": ["Play or pause", either(() => net.micro.toggle(), () => clock.toggle())],
     ArrowLeft: ["One epoch back (slow motion: one stage)", either(() => net.micro.back(), () => link.do("back"))],
@@ -80,7 +86,7 @@ export default view("playground", (stage) => {
     d: ["Discretise the output", flip("discrete")],
     Escape: ["Close what is open, or leave slow motion", () => {
       if (net.escape()) return;
-      if (link.state.micro) link.do("micro", { on: false });
+      if (micro()) link.do("micro", { on: false });
       stop.close();
       taken.close();
       shared.select(null, false);
@@ -101,14 +107,16 @@ export default view("playground", (stage) => {
   const chips = h("div", { class: "lk-chips", role: "group", "aria-label": "Runs" });
   const differ = h("p", { class: "pg-differ" });
   const bar = h("div", { class: "pg-compare", hidden: true }, chips, differ);
-  let barFor = /** @type {any[]} */ ([]);
+  let barSays = "";
   const drawBar = () => {
     const { runs, active: id } = link.state;
     bar.hidden = runs.length < 2;
     compare.setAttribute("aria-pressed", String(runs.length > 1));
     if (bar.hidden) return;
-    if (runs !== barFor[0] || id !== barFor[1]) {
-      barFor = [runs, id];
+    // By what it says: built anew under a pointer that is down, it would lose the click.
+    const says = JSON.stringify([id, runs.map((/** @type {any} */ run) => [run.id, run.name, run.settings, run.forked_at])]);
+    if (says !== barSays) {
+      barSays = says;
       const focused = /** @type {HTMLElement | null} */ (document.activeElement)?.dataset?.run;
       chips.replaceChildren(...runs.map((/** @type {any} */ run) => h("span", { class: "lk-chip", "data-chosen": run.id === id ? "yes" : "no" },
         h("button", { class: "lk-chip-name", "data-run": run.id, "aria-pressed": String(run.id === id), "data-needs-kernel": true,

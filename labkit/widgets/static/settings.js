@@ -51,29 +51,28 @@ export function differences(one, other) {
 }
 
 /**
- * Sends changed settings, those of a slider at most once a frame. While an answer is awaited the controls keep what they show.
+ * The settings of a run with the changes that have no answer yet: what the next change goes on from.
+ * @param {import("./link.js").Link} link
+ * @param {any} run
+ */
+export function wantedSettings(link, run) {
+  const wanted = Object.assign({}, run.settings, ...link.wished("change").map(({ settings }) => settings));
+  // Layers that are being added have the last one's activation.
+  wanted.activations = wanted.widths.map((/** @type {number} */ _, /** @type {number} */ k) => wanted.activations[k] ?? wanted.activations.at(-1) ?? "tanh");
+  return wanted;
+}
+
+/**
+ * Sends changed settings, those of a slider as often as they are answered. While an answer is awaited the controls keep what they show.
  * @param {Stage} stage
  * @returns {{now: (settings: Record<string, any>) => void, soon: (settings: Record<string, any>) => void, pending: () => boolean, ticket: () => number}}
  */
 export function changes({ link }) {
-  let waiting = /** @type {Record<string, any> | null} */ (null), asked = 0;
-  const now = (/** @type {Record<string, any>} */ settings) => {
-    link.do("change", { settings });
-    asked = link.ticket;
-  };
   return {
-    now,
-    soon(settings) {
-      if (!waiting) {
-        requestAnimationFrame(() => {
-          now(/** @type {Record<string, any>} */ (waiting));
-          waiting = null;
-        });
-      }
-      waiting = { ...waiting, ...settings };
-    },
-    ticket: () => asked, // of the last change: after an answer that refused it the controls are set back
-    pending: () => Boolean(waiting) || (!link.gone && (link.state.answered ?? 0) < asked),
+    now: (settings) => link.do("change", { settings }),
+    soon: (settings) => link.newest("change", { settings }, Object.keys(settings).join()),
+    ticket: () => link.ticket, // after an answer that refused a change the controls are set back
+    pending: () => link.wished("change").length > 0,
   };
 }
 
@@ -142,6 +141,7 @@ function combo(key, name, usual, take, signal) {
 export function settings(stage, change) {
   const { link, signal } = stage;
   let run = /** @type {any} */ (null);
+  const wanted = () => wantedSettings(link, run);
   const select = (/** @type {string} */ key, /** @type {string} */ name, /** @type {(value: string) => void} */ take) => {
     const element = h("select", { class: "lk-select", "data-setting": key, "aria-label": name, "data-needs-kernel": true });
     element.addEventListener("change", () => take(element.value), { signal });
@@ -157,17 +157,17 @@ export function settings(stage, change) {
 
   const rate = combo("lr", "Learning rate", RATES, (lr) => change.now({ lr }), signal);
   const rateField = labelled("Learning rate", "How far each step goes: w ← w − rate · ∂L/∂w. It takes effect at once, also while it plays.", rate.element);
-  const activation = select("activation", "Activation of all hidden layers", (name) => change.now({ activations: run.settings.widths.map(() => name) }));
+  const activation = select("activation", "Activation of all hidden layers", (name) => change.now({ activations: wanted().widths.map(() => name) }));
   const penalty = select("regularisation", "Regularisation", (kind) => {
     // A penalty that costs nothing would look as if it did nothing: the first choice comes with a rate.
-    const size = run.settings.l1 || run.settings.l2 || 0.003;
+    const { l1, l2 } = wanted(), size = l1 || l2 || 0.003;
     change.now({ l1: kind === "l1" ? size : 0, l2: kind === "l2" ? size : 0 });
   });
   const penaltyRate = combo("regularisation_rate", "Regularisation rate", [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10],
-    (value) => change.now({ [run.settings.l1 ? "l1" : "l2"]: value }), signal);
+    (value) => change.now({ [wanted().l1 ? "l1" : "l2"]: value }), signal);
   const problem = select("problem", "Problem", (kind) => {
     if (kind === "regression") return change.now({ data: link.state.options.regression[0], classes: 2 });
-    const classes = Number(kind), stays = !link.state.options.regression.includes(run.settings.data);
+    const classes = Number(kind), stays = !link.state.options.regression.includes(wanted().data);
     change.now(stays ? { classes } : { classes, data: link.state.options.data[0] });
   });
   const batch = combo("batch_size", "Batch size", [1, 2, 5, 10, 20, 30, 50, 100], (value) => change.now({ batch_size: value }), signal);
@@ -177,7 +177,7 @@ export function settings(stage, change) {
   const dropout = combo("dropout", "Dropout", [0, 0.1, 0.2, 0.3, 0.4, 0.5], (value) => change.now({ dropout: value }), signal);
   const seed = numberField("seed", "Seed of the start weights", (value) => change.now({ seed: value }), signal);
   const dice = h("button", { class: "lk-button", "data-action": "new-seed", title: "Other start weights: the next seed", "aria-label": "New seed", "data-needs-kernel": true,
-    onclick: () => change.now({ seed: run.settings.seed + 1 }) }, "New");
+    onclick: () => change.now({ seed: wanted().seed + 1 }) }, "New");
   const reset = h("button", { class: "lk-button", "data-action": "reset", title: "The same start again: the very weights it began with (r)", "data-needs-kernel": true,
     onclick: () => link.do("reset") }, icon("rewind"), "Reset");
 

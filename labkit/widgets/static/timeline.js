@@ -1,5 +1,5 @@
 // The timeline of every live view: play, steps, the scrubber, rewind, fork, speed.
-import { h, icon, say } from "./lab.js";
+import { h, icon, put, say } from "./lab.js";
 import { number, short, whole } from "./numbers.js";
 
 /** @typedef {import("./lab.js").Stage} Stage */
@@ -25,10 +25,19 @@ const EPOCH_SPEEDS = /** @type {[number, string][]} */ ([[60, "60 epochs/s"], [1
  */
 export function timeline({ link, signal }, { openFork, epochs = false }) {
   /** @type {Clock} */ let clock = { status: "ready", position: 0, last: 0, epoch: () => 0, following: true, speed: null, busy: false };
-  let wanted = /** @type {number | null} */ (null); // the step under the finger while it scrubs
-  let asked = 0;
+  // What was asked for last counts, not what is there until it is answered: a hand is faster.
+  const playing = () => (link.wishes.findLast(({ action }) => action === "play" || action === "pause")?.action ?? (clock.status === "playing" ? "play" : "pause")) === "play";
+  const sought = () => link.wished("seek").at(-1);
+  const position = () => {
+    const wish = sought();
+    return wish ? wish.step ?? clock.last : clock.position;
+  };
+  const following = () => {
+    const wish = sought();
+    return wish ? wish.step === null : clock.following;
+  };
 
-  const toggle = () => link.do(clock.status === "playing" ? "pause" : "play");
+  const toggle = () => link.do(playing() ? "pause" : "play");
   const button = (/** @type {string} */ name, /** @type {string} */ title, /** @type {() => void} */ run, /** @type {any[]} */ ...inside) =>
     h("button", { class: `lk-button lk-${name}`, title, "aria-label": title, "data-action": name, "data-needs-kernel": true, onclick: run }, ...inside);
 
@@ -36,7 +45,7 @@ export function timeline({ link, signal }, { openFork, epochs = false }) {
   const unit = epochs ? "epoch" : "step";
   const back = button("back", `One ${unit} back: show the recorded ${unit} before (←)`, () => link.do("back"), icon("back"));
   const step = button("step", `One ${unit} on (→): trains one ${unit}, or shows the next recorded one`, () => link.do("step"), icon("step"));
-  const rewind = button("rewind", "Rewind here: put the model back to the step shown", () => link.do("rewind", { step: clock.position }),
+  const rewind = button("rewind", "Rewind here: put the model back to the step shown", () => link.do("rewind"),
     icon("rewind"), "Rewind here");
   const fork = button("fork", "Fork here: a second run from the step shown, with other settings", openFork, icon("fork"), "Fork here");
   if (!epochs) fork.setAttribute("aria-expanded", "false");
@@ -46,21 +55,10 @@ export function timeline({ link, signal }, { openFork, epochs = false }) {
   const speed = h("select", { class: "lk-select", "aria-label": "Speed", title: "The most steps a second", "data-needs-kernel": true },
     h("option", { value: "" }, "Full speed"));
 
-  const flush = () => {
-    asked = 0;
-    if (wanted !== null) link.do("seek", { step: wanted >= clock.last ? null : wanted });
-  };
   scrubber.addEventListener("input", () => {
-    wanted = Number(scrubber.value);
-    label(wanted);
-    if (!asked) asked = requestAnimationFrame(flush);
-  }, { signal });
-  scrubber.addEventListener("change", () => {
-    if (asked) {  // an arrow key or a fast click: input and change come in one go
-      cancelAnimationFrame(asked);
-      flush();
-    }
-    wanted = null;
+    const step = Number(scrubber.value);
+    label(step);
+    link.newest("seek", { step: step >= clock.last ? null : step });
   }, { signal });
   speed.addEventListener("change", () => link.do("speed", { value: speed.value ? Number(speed.value) : null }), { signal });
 
@@ -91,31 +89,30 @@ export function timeline({ link, signal }, { openFork, epochs = false }) {
     fork,
     draw(next) {
       clock = next;
-      const playing = clock.status === "playing";
-      if ((play.dataset.shows === "pause") !== playing || !play.dataset.shows) {
-        play.dataset.shows = playing ? "pause" : "play";
-        play.setAttribute("aria-label", playing ? "Pause (space)" : "Play (space)");
-        play.title = playing ? "Pause (space)" : "Play (space)";
-        play.children[0].replaceChildren(icon(playing ? "pause" : "play"));
-        say(play.children[1], playing ? "Pause" : "Play");
+      const plays = playing(), at = position(), follows = following();
+      if ((play.dataset.shows === "pause") !== plays || !play.dataset.shows) {
+        play.dataset.shows = plays ? "pause" : "play";
+        play.setAttribute("aria-label", plays ? "Pause (space)" : "Play (space)");
+        play.title = plays ? "Pause (space)" : "Play (space)";
+        play.children[0].replaceChildren(icon(plays ? "pause" : "play"));
+        say(play.children[1], plays ? "Pause" : "Play");
       }
       scrubber.max = String(Math.max(1, clock.last));
-      const at = wanted ?? clock.position;
-      if (wanted === null) scrubber.value = String(clock.position);
-      scrubber.style.setProperty("--lk-part", `${(100 * at) / Math.max(1, clock.last)}%`);
+      if (!scrubber.matches(":active")) scrubber.value = String(at); // else it is under the finger
+      scrubber.style.setProperty("--lk-part", `${(100 * Number(scrubber.value)) / Math.max(1, clock.last)}%`);
       label(at);
-      live.setAttribute("aria-pressed", String(clock.following));
+      live.setAttribute("aria-pressed", String(follows));
       offer(clock.stepsPerEpoch ?? 1);
       const value = clock.speed ? String(clock.speed) : "";
       if (![...speed.options].some((option) => option.value === value)) {
         speed.append(h("option", { value }, `${short(Number(value))} steps/s`));
       }
-      if (document.activeElement !== speed) speed.value = value;
+      if (document.activeElement !== speed) put(link, speed, value);
       const off = (/** @type {HTMLElement} */ control, /** @type {boolean} */ yes) => control.toggleAttribute("data-off", yes);
       off(play, clock.busy);
-      off(back, clock.busy || clock.position <= 0);
-      off(step, clock.busy || (playing && clock.following));
-      off(rewind, clock.busy || (clock.following && clock.position >= clock.last));
+      off(back, clock.busy || at <= 0);
+      off(step, clock.busy || (plays && follows));
+      off(rewind, clock.busy || (follows && at >= clock.last));
       off(fork, clock.busy);
       off(scrubber, clock.last === 0);
     },

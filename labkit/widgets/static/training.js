@@ -63,7 +63,7 @@ export default view("training", (stage) => {
     ArrowRight: ["One step on", () => link.do("step")],
     Home: ["First step", () => link.do("seek", { step: 0 })],
     End: ["Newest step (live)", () => link.do("seek", { step: null })],
-    r: ["Rewind here", () => link.do("rewind", { step: live(link.state.active).position })],
+    r: ["Rewind here", () => link.do("rewind")],
     f: ["Fork here", () => form.toggle()],
     l: ["Log scale of the loss", () => { logBox.checked = log = !log; stage.draw(); }],
     Escape: ["Close what is open", () => { form.close(); stop.close(); }],
