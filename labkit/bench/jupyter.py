@@ -302,8 +302,25 @@ def errors(page: Page) -> list[tuple[int, str, str]]:
     return [(index, name, text) for index, name, text in page.evaluate(ERRORS)]
 
 
+def answered(page: Page) -> None:
+    """Waits until the kernel has answered all that the page's views have asked it, also what they send with a frame."""
+    page.evaluate("() => new Promise(requestAnimationFrame)")
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('.labkit-view')].every(view => !view.labkit?.unanswered)"
+    )
+
+
 def kernel(page: Page, code: str) -> str:
-    """Runs code in the notebook's kernel, after the cell that runs now, and returns what it printed."""
+    """Runs code in the notebook's kernel and returns what it printed.
+
+    It comes after the cell that runs now and all that the page's views have asked for: what a click does is done.
+    """
+    answered(page)
+    return execute(page, code)
+
+
+def execute(page: Page, code: str) -> str:
+    """The same without waiting for the views."""
     reply: dict[str, Any] = page.evaluate(EXECUTE, code)
     if reply["error"]:
         raise CellError(f"{reply['error']}\n{code}")
@@ -311,7 +328,7 @@ def kernel(page: Page, code: str) -> str:
 
 
 def eventually(page: Page, code: str, expected: str, timeout: float = 60) -> None:
-    """Asks the kernel until it answers `expected`, as printed: what a click starts needs a moment. Then a CellError."""
+    """Asks the kernel until it answers `expected`, as printed; a CellError after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while (answer := kernel(page, code)) != expected:
         if time.monotonic() > deadline:
@@ -337,9 +354,10 @@ def press_at_once(locator: Locator, *keys: str) -> None:
 @contextmanager
 def late(page: Page, view: str = "view") -> Iterator[None]:
     """Inside, the kernel's `view` leaves messages from the page unread; at the end it handles them in their order."""
-    kernel(page, f"unread = []\n{view}.receive = lambda *message: unread.append(message)")
+    execute(page, f"unread = []\n{view}.receive = lambda *message: unread.append(message)")
     yield
-    kernel(page, f"del {view}.receive\nfor message in unread: {view}.receive(*message)")
+    execute(page, f"del {view}.receive\nfor message in unread: {view}.receive(*message)")
+    answered(page)
 
 
 def end_kernels(address: str) -> None:

@@ -5,7 +5,7 @@ import json
 import pytest
 from playwright.sync_api import expect
 
-from labkit.bench.jupyter import kernel, run_all
+from labkit.bench.jupyter import kernel, late, press_at_once, run_all
 
 # A small net, so that all is computed at once; its training's checkpoints are the zoo's kind, {step: model}.
 MAKE = """
@@ -85,6 +85,10 @@ def test_by_keys_to_a_unit_down_its_weights_and_back(page):
     went = unit["incoming"][0]
     page.locator(".fv-way[data-way=incoming] .fv-go").first.click()
     settled(page, f"v => v.layer === '{went['layer']}' && v.unit === {went['unit']}")
+    with late(page):
+        page.get_by_role("button", name="Next unit").dblclick()
+        page.get_by_role("button", name="Previous unit").dblclick()
+    settled(page, f"v => v.layer === '{went['layer']}' && v.unit === {went['unit']}")
     expect(page.locator(".fv-name")).to_have_text(f"{went['layer']} › unit {went['unit']}")
     page.locator(".fv-way[data-way=outgoing] .fv-go").first.focus()
     page.keyboard.press("Escape")
@@ -93,15 +97,19 @@ def test_by_keys_to_a_unit_down_its_weights_and_back(page):
 
 
 def test_over_training_with_the_untrained_net_as_control(page):
-    late = pixels(page, ".fv-tile[data-unit='1'] canvas")
+    trained = pixels(page, ".fv-tile[data-unit='1'] canvas")
     page.locator(".fv-wall").get_by_role("button").first.focus()
     page.keyboard.press("[")
     settled(page, "v => v.step === 0")
-    assert pixels(page, ".fv-tile[data-unit='1'] canvas") != late
+    assert pixels(page, ".fv-tile[data-unit='1'] canvas") != trained
     expect(page.locator(".fv-time .lk-where")).to_contain_text("untrained")
     page.get_by_label("Step of the training").fill("1")
     settled(page, "v => v.step === 6")
-    assert pixels(page, ".fv-tile[data-unit='1'] canvas") == late
+    assert pixels(page, ".fv-tile[data-unit='1'] canvas") == trained
+    with late(page):  # there and back: each key goes on from the one before
+        press_at_once(page.locator(".fv-wall").get_by_role("button").first, "[", "]")
+        expect(page.get_by_label("Step of the training")).to_have_value("1")
+    settled(page, "v => v.step === 6")
     page.locator(".fv-tile[data-unit='1']").click()
     until(page, "v => v.unit === 1")
     parts = asked(page, "view._frame()[0]['unit']['parts']")
@@ -112,7 +120,8 @@ def test_over_training_with_the_untrained_net_as_control(page):
 def test_a_unit_is_switched_off_and_on(page):
     page.locator(".fv-tile[data-unit='5']").click()
     until(page, "v => v.unit === 5")
-    page.get_by_role("button", name="Switch off").click()
+    with late(page):
+        press_at_once(page.locator(".fv-name"), "o", "o", "o")  # off, on, off
     until(page, "v => v.off === 1 && v.before === 10")
     found = asked(page, "{k: view._ablation[k].tolist() for k in ('before', 'after')}".replace("'", '"'))
     changes = sorted(b - a for a, b in zip(found["before"], found["after"], strict=True) if a == a)

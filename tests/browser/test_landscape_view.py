@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from labkit.bench.jupyter import eventually, kernel, reload, run_all
+from labkit.bench.jupyter import eventually, kernel, late, reload, run_all
 
 MAKE = """
 import labkit
@@ -63,6 +63,13 @@ def test_other_planes_are_chosen_and_drawn_again(page):
     part(page, "button:has-text('Another plane')").click()
     eventually(page, "bool((view.landscape.losses != first.losses).any())", "True")
     assert kernel(page, "view._seed, view.landscape.kind") == "(1, 'filter')"
+    reach = page.get_by_label("How far to look, on a log scale")
+    with late(page):  # each key goes on from the one before
+        reach.focus()
+        for _ in range(4):
+            page.keyboard.press("ArrowRight")
+        expect(reach).to_have_value("0.2")
+    assert kernel(page, "view.span") == "1.6"
 
 
 def test_the_map_is_read_by_hover_and_by_keys(page):

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-from labkit.bench.jupyter import kernel, run_all
+from labkit.bench.jupyter import kernel, late, press_at_once, run_all
 
 MAKE = """
 import json
@@ -87,9 +87,22 @@ def test_from_the_network_to_one_value_and_back(page):
     expect(view.locator(".ly-pinned")).to_contain_text(
         kernel(page, "print(view.explanation.text.splitlines()[0])").strip()
     )
-    for page_ in ("unit", "layer", "network"):
+    with late(
+        page
+    ):  # each goes on from the one before: pinned elsewhere, let go, the next unit but one, up to the layer
+        press_at_once(view.locator(".ly-plot"), "ArrowDown", "Enter", "Escape")
+        for name in ("Next unit", "Next unit"):
+            view.get_by_role("button", name=name).click()
+    until(page, "v => v.page === 'unit' && v.unit === 3 && !v.pinned")
+    assert kernel(page, "view._opened, view._pinned") == "(('norm1_1', 3), None)"
+    for page_ in ("layer", "network"):
         page.keyboard.press("Escape")
-        until(page, f"v => v.page === '{page_}' && !v.pinned")
+        until(page, f"v => v.page === '{page_}'")
+    view.locator(".ly-unit").first.click()
+    until(page, "v => v.page === 'unit'")
+    with late(page):
+        press_at_once(view.locator(".ly-plot"), "Escape", "Escape")
+    until(page, "v => v.page === 'network'")
     view.locator(".ly-unit").first.click()
     until(page, "v => v.page === 'unit'")
     box = view.locator(".ly-actions").bounding_box()
@@ -135,6 +148,9 @@ def test_a_unit_is_switched_off_and_scaled_and_the_scores_follow(page):
     kernel(page, "view.show('relu1_2', 1)")
     until(page, "v => v.page === 'unit'")
     plain = state(page)["scores"]
+    with late(page):
+        view.get_by_role("button", name="Switch off").dblclick()  # off and on again
+    assert asked(page, "view._factors") == {}
     view.get_by_role("button", name="Switch off").click()
     until(page, "v => v.altered.length === 1 && v.before.length === 10")
     shown = state(page)
@@ -152,7 +168,9 @@ def test_a_unit_is_switched_off_and_scaled_and_the_scores_follow(page):
 
 def test_the_picture_is_changed_painted_on_and_brought(page):
     view = page.locator(".labkit-view")
-    view.get_by_role("button", name="Next picture").click()
+    with late(page):
+        view.get_by_role("button", name="Next picture").dblclick()
+        press_at_once(view.locator(".lk-sub"), ",")
     until(page, "v => v.index === 1")
     view.get_by_label("Number of the picture").fill("4")
     view.get_by_label("Number of the picture").press("Enter")

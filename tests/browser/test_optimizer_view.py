@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from labkit.bench.jupyter import kernel, reload, run_all
+from labkit.bench.jupyter import kernel, late, reload, run_all
 
 SHOW = "import labkit\nview = labkit.widgets.OptimizerView()\nview"
 VIEW = "document.querySelector('.labkit-view[data-view=optimizers]')"
@@ -67,6 +67,15 @@ def test_the_start_by_keyboard_and_typed(page):
     page.get_by_label("Start, y").fill("99")
     page.keyboard.press("Enter")
     until(page, "v => v.start[1] === 3")  # the edge of the map
+    with late(page):  # the second goes on from the first, which has no answer yet
+        for name, value in (("Start, x", "2"), ("Start, y", "1")):
+            page.get_by_label(name).fill(value)
+            page.keyboard.press("Enter")
+    assert kernel(page, "view.start") == "(2.0, 1.0)"
+    page.get_by_label("Start, x").fill("-3")
+    page.keyboard.press("Enter")
+    page.mouse.click(*place(page, 1, -2))  # leaves the field, which has nothing new to say
+    assert kernel(page, "[round(v) for v in view.start]") == "[1, -2]"
 
 
 def test_the_film_plays_steps_and_scrubs(page):
@@ -103,6 +112,16 @@ def test_rates_momentum_and_function(page):
     page.get_by_role("slider", name="Momentum").fill("0")
     expect(page.get_by_label("Momentum, as a number")).to_have_value("0")
     assert kernel(page, "view.momentum, view.error") == "(0, None)"
+    with late(page):  # none of these takes another's place, and each key goes on from the one before
+        page.get_by_role("slider", name="Momentum").focus()
+        for _ in range(3):
+            page.keyboard.press("ArrowRight")
+        page.get_by_label("Rate ≈ step length, as a number").fill("0.2")
+        page.keyboard.press("Enter")
+        page.get_by_label("Rate × gradient, as a number").fill("0.01")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("slider", name="Momentum")).to_have_value("0.03")
+    assert kernel(page, "view.momentum, view.rates['adam'], view.rates['sgd']") == "(0.03, 0.2, 0.01)"
     page.get_by_label("Function", exact=True).select_option("saddle")
     until(page, "v => v.function === 'saddle'")
     page.get_by_role("button", name="Best rates").click()

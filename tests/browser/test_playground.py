@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from labkit.bench import jupyter
-from labkit.bench.jupyter import kernel, reload, run_cell
+from labkit.bench.jupyter import kernel, late, press_at_once, reload, run_cell
 
 SHOW = """
 import labkit, torch
@@ -236,6 +236,26 @@ def test_every_setting_reaches_the_kernel_and_is_drawn(page):
     assert rows == "[(5, 2), (5,)]"
 
 
+def test_a_change_goes_on_from_the_one_before_it_though_that_has_no_answer_yet(page):
+    with late(page):
+        page.locator("[data-feature=sin_x1]").click()
+        page.locator("[data-feature=x1]").click()
+        layer(page, 1).select_option("relu")
+        layer(page, 2).select_option("sigmoid")
+        named(page, "^Add a hidden layer").click()
+        named(page, "^One unit more in hidden layer 1").dblclick()
+        action(page, "new-seed").dblclick()
+        action(page, "new-data").dblclick()
+        choose(page, "regularisation", "l2")
+        setting(page, "noise").focus()
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("ArrowRight")
+    settings = "view.settings."
+    assert kernel(page, f"{settings}features, {settings}widths") == "(('x2', 'sin_x1'), (6, 2, 2))"
+    assert kernel(page, f"{settings}activations") == "('relu', 'sigmoid', 'sigmoid')"
+    assert kernel(page, f"{settings}seed, {settings}data_seed, {settings}l2, {settings}noise") == "(2, 2, 0.003, 10)"
+
+
 def test_settings_change_while_it_plays_and_it_plays_on(page):
     action(page, "play").click()
     until(page, "v => v.step > 50")
@@ -284,11 +304,18 @@ def test_a_weight_is_dragged_and_one_is_set_from_python(page):
     page.mouse.down()
     page.mouse.move(x, y - 60, steps=6)
     page.mouse.up()
-    until(page, f"v => v.asked > {asked} && v.answered === v.asked")
+    until(page, f"v => v.asked > {asked} && v.unanswered === 0")
     after = flat(page)
     changed = [i for i, (a, b) in enumerate(zip(before, after, strict=True)) if a != b]
     assert len(changed) == 1
-    assert after[changed[0]] > before[changed[0]]
+    assert after[changed[0]] == pytest.approx(before[changed[0]] + 0.6, abs=0.002)
+    with late(page):
+        for _ in range(2):  # the second drag goes on from where the first one led
+            page.mouse.move(x, y)
+            page.mouse.down()
+            page.mouse.move(x, y - 20, steps=3)
+            page.mouse.up()
+    assert flat(page)[changed[0]] == pytest.approx(before[changed[0]] + 1.0, abs=0.002)
     picture = page.locator(".lk-net-canvas").screenshot()
     frames = page.evaluate(STATE)["frames"]
     run_cell(page, 1)
@@ -349,6 +376,10 @@ def test_slow_motion_shows_a_step_and_then_makes_it(page):
     assert kernel(page, "opened.after.tolist() == " + FLAT.format("view.model")) == "True"
     action(page, "micro").click()
     expect(panel).to_be_hidden()
+    with late(page):  # on, two stages on and one back, before the step is opened
+        press_at_once(page.locator(".pg-plot").first, "s", "ArrowRight", "ArrowRight", "ArrowRight", "ArrowLeft")
+    expect(panel.locator(".lk-micro-dots [data-on]")).to_have_count(3)
+    assert kernel(page, "view.trainer.step_count") == "1"
 
 
 # Own points
@@ -368,6 +399,11 @@ def test_points_are_placed_with_the_mouse_and_with_keys(page):
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("Enter")
     eventually(page, "len(view.settings.points)", 4)
+    points = kernel(page, "view.settings.points")
+    with late(page):  # each is found again though none has been answered
+        keys = ("ArrowLeft", "Enter", "ArrowUp", "ArrowUp", "Enter", "Delete", "ArrowDown", "ArrowDown", "Delete")
+        press_at_once(page.locator(".pg-plot").first, *keys)
+    assert kernel(page, "view.settings.points") == points
     action(page, "clear-points").click()
     eventually(page, "len(view.settings.points)", 2)
 
@@ -460,6 +496,9 @@ def test_the_keyboard_does_it_and_no_cell_is_edited(page):
     ):
         page.keyboard.press(key)
         until(page, condition)
+    with late(page):  # the second of each takes back the first
+        press_at_once(page.locator(".pg-plot").first, " ", " ", "c", "c", "s", "s")
+    assert kernel(page, "view.player.status, len(view.players), view._micro") == "('paused', 1, False)"
     page.locator(".lk-net-canvas").focus()
     page.keyboard.press("ArrowRight")
     until(page, "v => v.selected")
