@@ -5,7 +5,17 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from labkit.bench.jupyter import eventually, kernel, reload, run_all, run_cell, start_cell
+from labkit.bench.jupyter import (
+    eventually,
+    execute,
+    kernel,
+    late,
+    press_at_once,
+    reload,
+    run_all,
+    run_cell,
+    start_cell,
+)
 
 MAKE = """
 import labkit, torch, threading
@@ -94,6 +104,14 @@ def test_rewind_is_exact(page):
     button(page, "Rewind here").click()
     until(page, "v => v.step === 40 && v.status === 'paused'")
     assert kernel(page, "player.history == remembered[:41], player.trainer.step_count") == "(True, 40)"
+    scrubber = page.get_by_label("Step shown").first
+    with late(page):  # each key goes on from the one before, and "here" is where they led
+        scrubber.focus()
+        for _ in range(3):
+            page.keyboard.press("ArrowLeft")
+        expect(scrubber).to_have_value("37")
+        press_at_once(page.locator(".lk-title").first, "r")
+    eventually(page, "player.trainer.step_count, view._busy", "(37, None)")
     assert remembered == "101"
     assert kernel(page, "player.wait(steps=100); player.history == remembered") == "True"
 
@@ -168,6 +186,17 @@ def test_a_reload_brings_everything_back_while_it_plays(page):
 
 def test_the_keyboard_does_all_of_it_and_no_cell_is_edited(page):
     cells = page.evaluate("() => jupyterapp.shell.currentWidget.content.widgets.length")
+    with late(page):
+        press_at_once(page.locator(".lk-title").first, " ", " ")  # played and paused, before the first is answered
+    assert kernel(page, "player.status, player.trainer.step_count < 200") == "('paused', True)"
+    rate = page.get_by_label("Learning rate, on a log scale").first
+    rate.fill("-2")
+    with late(page):
+        rate.focus()
+        for _ in range(4):
+            page.keyboard.press("ArrowRight")
+        expect(rate).to_have_value("-1.8")
+    assert kernel(page, "player.trainer.lr") == "0.016"
     button(page, "Play").focus()
     page.keyboard.press("Space")
     until(page, "v => v.status === 'playing'")
@@ -247,6 +276,14 @@ def test_nothing_is_cut_off(page, tab):
 # The drawing pad
 
 PAD = "pad = labkit.widgets.DrawPad(player)\npad"
+# The pad reads what it has been sent of the first stroke, and not yet what comes after it.
+FIRST = """
+while True:
+    message = unread.pop(0)
+    type(pad).receive(pad, *message)
+    if message[0]["done"]:
+        break
+"""
 DRAWN = "() => document.querySelector('.labkit-view[data-view=drawpad]')?.labkit"
 
 
@@ -259,6 +296,7 @@ def pad_page(open_notebook):
 
 
 def draw(page, points):
+    page.locator("canvas.lk-pad").hover()  # waits until it stands still
     box = page.locator("canvas.lk-pad").bounding_box()
     x, y = zip(*((box["x"] + a * box["width"], box["y"] + b * box["height"]) for a, b in points), strict=True)
     page.mouse.move(x[0], y[0])
@@ -283,8 +321,17 @@ def test_a_drawn_digit_is_read_undone_and_cleared(pad_page):
     assert kernel(page, "pad.prediction, tuple(pad.tensor.shape), pad.evidence.shape") == "('0', (1, 1, 8, 8), (8, 8))"
     best = page.locator(".lk-odd[data-best=yes]")
     expect(best).to_contain_text("0")
-    draw(page, [(0.5, 0.3), (0.5, 0.7)])
-    eventually(page, "len(pad._strokes)", "2")
+    updates = page.evaluate(DRAWN)["updates"]
+    with late(page, "pad"):  # three strokes; Python has heard of the second when the page draws the fourth
+        for x in (0.4, 0.5, 0.6):
+            draw(page, [(x, 0.4), (x, 0.6)])
+        execute(page, FIRST)
+        page.wait_for_function(f"updates => ({DRAWN})().updates > updates", arg=updates)
+        draw(page, [(0.4, 0.5), (0.6, 0.5)])
+    assert kernel(page, "len(pad._strokes)") == "5"
+    for left in (4, 3, 2):
+        page.get_by_role("button", name="Undo").click()
+        eventually(page, "len(pad._strokes)", str(left))
     page.get_by_role("button", name="Undo").click()
     eventually(page, "len(pad._strokes)", "1")
     read_as(page, "0")
@@ -305,6 +352,7 @@ def test_drawing_with_the_keyboard(pad_page):
 @pytest.mark.parametrize("tab", [{"touch": True}], indirect=True)
 def test_drawing_with_a_finger(pad_page, tab):
     page = pad_page
+    page.locator("canvas.lk-pad").hover()  # waits until it stands still
     box = page.locator("canvas.lk-pad").bounding_box()
     session = page.context.new_cdp_session(page)
     middle = box["x"] + box["width"] / 2
