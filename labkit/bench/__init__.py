@@ -96,6 +96,7 @@ FIGURES = {
         Figure("backprop_drag", "a number dragged to all others redrawn", 50, "ms", "backprop:drag"),
         Figure("layer_change", "LayerView: click to all maps redrawn, TinyVGG 64 x 64", 100, "ms", "layer:change"),
         Figure("features_open", "FeatureView: cell's start to patches on the wall", 2, "s", "feature_view:opened"),
+        Figure("saliency_change", "SaliencyView: click to quick maps redrawn", 200, "ms", "saliency_view:change"),
         Figure("landscape_mlp", "41 x 41 losses of an MLP on 500 points", 0.15, "s", "landscape:mlp"),
         Figure("landscape_cnn", "21 x 21 losses of a small CNN on 256 pictures", 2.5, "s", "landscape:cnn"),
         Figure("gradient_flow", "time with the flow probe over without, 20 layers", 1.1, "x", "flow:gradient_flow"),

@@ -59,11 +59,11 @@ def randomization(
 
 
 def _draw_maps(axes: np.ndarray, maps: Mapping[str, np.ndarray], stages: Sequence[str]) -> None:
-    for row, (method, values) in zip(axes, maps.items(), strict=True):
+    for at, (row, (method, values)) in enumerate(zip(axes, maps.items(), strict=True)):
         for place, one, stage in zip(row, np.asarray(values, float), stages, strict=True):
             most = float(np.abs(one).max()) or 1.0
             picture(place, one, cmap=DIVERGING, vmin=-most, vmax=most)
-            if row is axes[0]:
+            if at == 0:
                 place.set_title(stage, fontsize=8, color=SOFT)
         row[0].set_ylabel(method.replace("_", "\n"), fontsize=8, color=SOFT, rotation=0, ha="right", va="center")
 
