@@ -34,6 +34,7 @@ from labkit.saliency.sanity import (
     label_randomization_check,
 )
 from labkit.saliency.scores import SCORES, Score, score
+from labkit.saliency.verdict import verdicts
 
 __all__ = [
     "METHODS",
@@ -72,4 +73,5 @@ __all__ = [
     "randomized_layers",
     "score",
     "sensitivity",
+    "verdicts",
 ]
