@@ -16,8 +16,9 @@ class Page:
         self.bytes = 0
         self.fresh: list[str] = []
         self.kinds: list[str] = []  # of all messages, in order
-        view.send = self.receive
-        self.take(view.snapshot())
+        with view._lock:  # what a thread of the view sends comes after its snapshot
+            view.send = self.receive
+            self.take(view.snapshot())
 
     def receive(self, content: dict, buffers: list) -> None:
         self.kinds.append(content["kind"])

@@ -5,12 +5,15 @@ import copy
 import numpy as np
 import pytest
 import torch
+from page import Page
 from torch import nn
 
 from labkit.data import Dataset, objects, with_cue
-from labkit.errors import SettingError
+from labkit.errors import DataError, SettingError
 from labkit.models import TinyVGG
-from labkit.saliency import randomized
+from labkit.saliency import as_map, attribute, randomized, score
+from labkit.saliency.randomization import similar
+from labkit.widgets import SaliencyView
 from labkit.widgets import saliency_axes as axes
 from labkit.widgets.saliency_axes import Net, Nets, marked, with_mark
 from labkit.widgets.saliency_scene import Gallery, Stroke
@@ -194,3 +197,149 @@ def test_a_picture_without_masks_has_that_of_the_mark():
     gallery = Gallery(Dataset(SMALL.inputs, SMALL.targets))
     found = marked(gallery.scene(0), True, gallery)
     assert set(found.masks) == {"cue"} and gallery.scene(0).masks is None
+
+
+# In the view
+
+METHODS = ["gradient", "input_x_gradient"]
+MASKED = {"pointing", "mass", "top_k", "auc"}  # scores that need a mask
+
+
+def shown(**options):
+    steps = {0: tiny(0), 4: tiny(4), 9: tiny(9)}
+    view = SaliencyView(steps[9], SMALL, METHODS, checkpoints=steps, cheat={"car": tiny(7)}, **options)
+    page = Page(view)
+    view.wait()
+    assert view.error is None
+    return view, page, steps
+
+
+def settle(view, **settings):
+    view.set(**settings)
+    view.wait()
+    assert view.error is None
+
+
+def expected(model, view, target):
+    found = {m: attribute(model, view.picture, target, m) for m in METHODS}
+    return found, {m: as_map(values, signed=True)[0] for m, values in found.items()}
+
+
+@pytest.mark.parametrize("order", ["cascading", "independent"])
+def test_maps_and_likeness_are_those_of_the_net_drawn_anew(order):
+    view, page, steps = shown()
+    whole = steps[9](view.picture).argmax().item()
+    assert view.likeness == {} and page.state["axes"]["compared"] is None
+    settle(view, random=2, order=order)
+    net = list(randomized(steps[9], SMALL.inputs, order))[1][1]
+    assert view.target == whole  # what the whole net says, whatever this one does
+    before, _ = expected(steps[9], view, whole)
+    values, maps = expected(net, view, whole)
+    for method in METHODS:
+        torch.testing.assert_close(view.maps[method], maps[method])
+        found = similar(before[method], values[method])
+        assert view.likeness[method] == pytest.approx({k: found[k][0] for k in ("rank", "ssim")}, nan_ok=True, abs=1e-6)
+        assert page.state["tiles"][method]["like"] == pytest.approx(view.likeness[method], nan_ok=True)
+    assert page.state["axes"]["net"] == view._nets.words(Net(9, random=2, order=order))
+    assert page.state["axes"]["net"][1:] in page.state["finding"] and "rank correlation" in view.text
+    settle(view, random=0)
+    torch.testing.assert_close(view.maps["gradient"], as_map(before["gradient"], signed=True)[0])
+
+
+def test_a_picture_changed_is_compared_anew():
+    view, _, steps = shown()
+    settle(view, random=2)
+    first = view.likeness["gradient"]
+    view.look_at(5)
+    view.wait()
+    net = list(randomized(steps[9], SMALL.inputs))[1][1]
+    maps = [expected(model, view, view.target)[0]["gradient"] for model in (steps[9], net)]
+    assert view.likeness["gradient"]["rank"] == pytest.approx(similar(*maps)["rank"][0], abs=1e-6)
+    assert view.likeness["gradient"] != first and view.likeness["edge"]["rank"] == pytest.approx(1)
+
+
+def test_over_training():
+    view, page, steps = shown()
+    last = view.target
+    assert page.state["steps"] == [0, 4, 9] and page.state["settings"]["step"] == 9
+    with torch.no_grad():
+        curve = [float(steps[k](view.picture).softmax(1)[0, last]) for k in steps]
+        right = {k: int((steps[k](SMALL.inputs).argmax(1) == SMALL.targets).sum()) for k in steps}
+    assert page.state["axes"]["curve"] == pytest.approx(curve, abs=1e-6)
+    assert page.state["axes"]["right"] == [right[9], 60]
+    settle(view, step=0)
+    assert view.target == last and page.state["axes"]["compared"] == "the net after 9 steps"
+    torch.testing.assert_close(view.maps["gradient"], expected(steps[0], view, last)[1]["gradient"])
+    assert page.state["axes"]["right"] == [right[0], 60] and "untrained net says" in page.state["finding"]
+    assert f"right on {right[0]} of 60" in view.text
+    settle(view, target=3)
+    with torch.no_grad():
+        curve = [float(steps[k](view.picture).softmax(1)[0, 3]) for k in steps]
+    assert page.state["axes"]["curve"] == pytest.approx(curve, abs=1e-6)
+
+
+def test_a_watermark_and_the_net_that_has_learned_it():
+    view, page, steps = shown()
+    settle(view, cue=True, cheat="car")
+    marked_ds = with_cue(SMALL, 0, 1, 1)
+    assert torch.equal(view.picture, marked_ds.inputs[:1])
+    assert view.target == tiny(7)(view.picture).argmax().item()
+    _, maps = expected(tiny(7), view, view.target)
+    torch.testing.assert_close(view.maps["gradient"], maps["gradient"])
+    found = score(maps["gradient"][None], marked_ds.masks["cue"][:1])
+    assert {name: view.scores["gradient"][name] for name in MASKED} == pytest.approx(
+        {name: float(value[0]) for name, value in found.items()}, abs=1e-6
+    )
+    assert page.state["settings"]["part"] == "cue" and page.state["parts"][-1] == "cue"
+    np.testing.assert_array_equal(page.arrays["mask"], marked_ds.masks["cue"][0])
+    with torch.no_grad():
+        for row, model in zip(page.state["axes"]["table"], (steps[9], tiny(7)), strict=True):
+            for said, picture in zip(row["says"], (SMALL.inputs[:1], marked_ds.inputs[:1]), strict=True):
+                chances = model(picture).softmax(1)[0]
+                assert said == [int(chances.argmax()), pytest.approx(float(chances.max()), abs=1e-6)]
+    assert "has a watermark" in view.text and "without the watermark" in view.text
+    settle(view, cue=False)
+    assert torch.equal(view.picture, SMALL.inputs[:1]) and page.state["settings"]["part"] == "object"
+
+
+def test_a_picture_of_ones_own_has_no_truth_but_the_mark():
+    view, page, _ = shown()
+    own = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    view.receive({"kind": "do", "action": "bring", "ticket": 1}, [own.astype(np.float32).tobytes()])
+    view.wait()
+    torch.testing.assert_close(view.picture[0], torch.from_numpy(own).permute(2, 0, 1) / 255)
+    assert not MASKED & set(view.scores["gradient"]) and page.state["true"] is None and not page.state["masked"]
+    assert "A picture of your own" in view.text and set(view.maps) == {*METHODS, "edge", "centre", "random"}
+    settle(view, cue=True)
+    assert set(view.scores["gradient"]) >= MASKED
+    with pytest.raises(DataError, match=r"shape \(32, 32, 3\)"):
+        view.bring(own[:16])
+
+
+def test_what_is_refused_leaves_all_as_it_was():
+    view, page, _ = shown()
+    before = dict(page.state["settings"])
+    for wrong, message in (
+        ({"random": 99}, "random of 0 to 5"),
+        ({"step": 5}, "step of 0, 4, 9"),
+        ({"cheat": "fish"}, "cheat of car"),
+        ({"order": "up"}, "order of"),
+        ({"cue": 1}, "cue to be True or False"),
+    ):
+        with pytest.raises(SettingError, match=message):
+            view.set(**wrong)
+        assert page.state["settings"] == before
+    view.receive({"kind": "do", "action": "set", "ticket": 1, "random": 99}, ())
+    assert "random of 0 to 5" in view.error
+    view.receive({"kind": "do", "action": "set", "ticket": 2, "random": 1}, ())
+    view.wait()
+    assert view.error is None and page.state["settings"]["random"] == 1 and "gradient" in view.maps
+
+
+def test_models_that_were_given_are_left_alone():
+    view, _, steps = shown()
+    before = {step: copy.deepcopy(model) for step, model in steps.items()}
+    steps[4].train()
+    settle(view, random=3, step=4, cue=True)
+    assert all(equal(steps[step], before[step]) for step in steps)
+    assert steps[4].training and all(p.requires_grad for p in steps[4].parameters())

@@ -1,6 +1,7 @@
 """A wall of attribution maps of one picture with their scores: the static twin of SaliencyView."""
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,7 @@ def saliency(
     _wall(rows[0], shown, maps, signed, mask, down)
     if kinds:
         _scores(rows[1], kinds, scores, references)
-    figure.suptitle(finding, fontsize=12, fontweight="bold")
+    figure.suptitle(fill(finding, 84), fontsize=12, fontweight="bold")
     figure.alt = f"{finding}. Maps by {', '.join(maps)}."
     for kind in kinds:
         known = [

@@ -65,7 +65,7 @@ export default view("saliency", (stage) => {
     const tiles = Object.values(state.tiles);
     Object.assign(shown, {
       frames, updates, answered: state.answered ?? 0, asked: link.ticket, pending: queue.pending, settings: state.settings, wish: queue.wish, edits: state.edits, opened, target: state.target,
-      doing: state.doing, axes: state.axes, mode: look.mode, content: tiles.some((tile) => tile.reach !== null), fresh: tiles.filter((tile) => tile.status === "shown").length,
+      doing: state.doing, axes: state.axes, like: Object.fromEntries(Object.entries(state.tiles).map(([name, tile]) => [name, tile.like])), mode: look.mode, content: tiles.some((tile) => tile.reach !== null), fresh: tiles.filter((tile) => tile.status === "shown").length,
       settled: !queue.pending && tiles.every((tile) => !["waiting", "computing"].includes(tile.status)), draw_ms: performance.now() - began,
     });
   };

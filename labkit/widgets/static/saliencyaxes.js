@@ -150,7 +150,7 @@ export function salMore(stage, queue) {
     queue.push("bring", {}, bytes);
   };
   file.addEventListener("change", () => link.guard(() => { send(); }), { signal });
-  const own = h("div", { class: "sal-own" }, bring, file, note);
+  const own = h("div", { class: "sal-own" }, bring, file, note), truth = h("p", { class: "lk-note sal-note-truth" });
 
   const mark = h("input", { type: "checkbox", "data-needs-kernel": true, "data-setting": "cue", onchange: () => queue.set({ cue: mark.checked }) });
   const which = h("select", { class: "lk-select", "aria-label": "Net", "data-setting": "cheat", "data-needs-kernel": true, onchange: () => queue.set({ cheat: which.value || null }) });
@@ -162,10 +162,12 @@ export function salMore(stage, queue) {
     h("label", { class: "lk-field sal-field" }, h("span", {}, "Net"), which), table, about);
   let built = "";
   return {
-    element: h("div", { class: "sal-more-in" }, own, cue),
+    element: h("div", { class: "sal-more-in" }, own, truth, cue),
     draw() {
       const { state } = link, wish = queue.wish, { cheats } = state;
       own.hidden = ![1, 3].includes(state.channels);
+      truth.hidden = state.masked || state.settings.index !== null;
+      say(truth, "Your picture has no masks, so maps have no scores that need one.");
       cue.hidden = !cheats.length;
       if (!cheats.length) return;
       const key = cheats.join("\n");
