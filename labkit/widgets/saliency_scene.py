@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from labkit.errors import SettingError
+from labkit.errors import DataError, SettingError
 from labkit.saliency import baseline
 from labkit.saliency.edits import moved, moved_mask, replaced
 from labkit.widgets.layer_picture import Pictures
@@ -95,6 +95,8 @@ class Gallery:
     def __init__(self, ds: Any, classes: Sequence[str] | None = None) -> None:
         inputs = ds if isinstance(ds, Tensor) else getattr(ds, "inputs", ds)
         self._pictures = Pictures(inputs, getattr(ds, "targets", None), classes or getattr(ds, "classes", None))
+        if not self._pictures.inputs.isfinite().all():
+            raise DataError("Expected pictures of finite numbers, received NaN or infinite values. Replace them first.")
         self._ds = ds if getattr(ds, "masks", None) else None
         self.classes, self.channels = self._pictures.classes, self._pictures.channels
         self.low, self.high = self._pictures.low, self._pictures.high
