@@ -73,7 +73,7 @@ def measure(
             found[method] = {"refused": str(error)}
         if progress is not None:
             progress(done, len(chosen))
-    versions = {package: metadata.version(package) for package in ("torch", "captum", "numpy")}
+    versions = {package: metadata.version(package) for package in ("torch", "numpy")}
     on = {"model": name, "pictures": len(x), "shifted": min(SHIFTED, len(x)), "seed": seed, "versions": versions}
     return {"on": on, "methods": found}
 
