@@ -28,7 +28,8 @@ def randomization(
     rows = len(shown)
     wide = max(6.6, 1.6 + 0.95 * (len(layers) + 1))
     figure = Figure(figsize=(wide, 3.3 + 0.95 * rows), layout="constrained", facecolor="white")
-    parts = figure.subfigures(2, 1, height_ratios=[3.3, 0.95 * rows]) if rows else [figure]
+    grid = figure.add_gridspec(2 if rows else 1, 1, height_ratios=[3.3, 0.95 * rows] if rows else None)
+    parts = [figure.add_subfigure(grid[i]) for i in range(grid.nrows)]
     axes = parts[0].subplots()
     ends = []
     places = np.arange(len(layers) + 1)
