@@ -236,6 +236,18 @@ EXECUTE = f"""async code => {{
 }}"""
 
 
+HOLD = """
+import threading
+gate, passes = threading.Condition(), lambda message: False
+def receive(*message):
+    with gate:
+        gate.wait_for(lambda: passes(message[0]), 60)
+    type({view}).receive({view}, *message)
+{view}.receive = receive
+"""
+LET_GO = "passes = lambda message: True\nwith gate: gate.notify_all()"
+
+
 def open_notebook(page: Page, address: str, path: str, app: Literal["lab", "notebook"] = "lab") -> None:
     """Opens a notebook (its path below the server's root) and waits until its kernel is idle."""
     where = f"lab/tree/{path}?reset&token={TOKEN}" if app == "lab" else f"notebooks/{path}?token={TOKEN}"
@@ -353,10 +365,13 @@ def press_at_once(locator: Locator, *keys: str) -> None:
 
 @contextmanager
 def late(page: Page, view: str = "view") -> Iterator[None]:
-    """Inside, the kernel's `view` leaves messages from the page unread; at the end it handles them in their order."""
-    execute(page, f"unread = []\n{view}.receive = lambda *message: unread.append(message)")
+    """Inside, the kernel's `view` leaves messages from the page unread, but those for which its `passes` is true.
+
+    They wait in their own thread, so that they are read in their order.
+    """
+    execute(page, HOLD.format(view=view))
     yield
-    execute(page, f"del {view}.receive\nfor message in unread: {view}.receive(*message)")
+    execute(page, f"del {view}.receive\n{LET_GO}")
     answered(page)
 
 
