@@ -69,7 +69,7 @@ def test_other_planes_are_chosen_and_drawn_again(page):
         for _ in range(4):
             page.keyboard.press("ArrowRight")
         expect(reach).to_have_value("0.2")
-    assert kernel(page, "view.span") == "1.6"
+    assert kernel(page, "view._span") == "1.6"
 
 
 def test_the_map_is_read_by_hover_and_by_keys(page):
