@@ -102,6 +102,12 @@ def name(device: torch.device) -> str:
     return f"CPU with {cores()} core{'s' if cores() != 1 else ''}"
 
 
+def device_of(model: torch.nn.Module) -> torch.device:
+    """Where a model's parameters are; the CPU for one without any."""
+    held = next(model.parameters(), None)
+    return torch.device("cpu") if held is None else held.device
+
+
 def cores() -> int:
     """Processors that this process may use (a container's share, where the system tells)."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -429,3 +429,15 @@ def test_a_map_of_zeros_is_noted_unless_there_is_nothing_to_explain():
     (note,) = saliency.attributed(Dead(), DIGITS, 0).notes
     assert "zero everywhere for 3 of 3" in note
     assert saliency.attributed(LeNet(), torch.zeros(1, 1, 8, 8), 0).notes == ()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("method", saliency.METHODS)
+def test_on_a_gpu_as_on_the_cpu(method, monkeypatch):
+    # In TF32, torch's usual precision for convolutions there, maps agree to three digits only.
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    model, x, target = LeNet(), DIGITS[:2], torch.tensor([1, 7])
+    here = saliency.attributed(model, x, target, method).values
+    there = saliency.attributed(model.cuda(), x.cuda(), target.cuda(), method).values
+    assert there.is_cuda
+    torch.testing.assert_close(there.cpu(), here, atol=1e-4 * float(here.abs().max()), rtol=1e-3)

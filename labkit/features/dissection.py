@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from labkit.activations import receptive_fields
-from labkit.device import one_core_spared
+from labkit.device import device_of, one_core_spared
 from labkit.errors import DataError, SettingError
-from labkit.features.reading import BATCH_SIZE, batches, device_of, input_of, layer_names, read_maps, reading
+from labkit.features.reading import BATCH_SIZE, batches, input_of, layer_names, read_maps, reading
 
 # A unit counts as a detector from this IoU on (Bau et al. 2017).
 DETECTOR = 0.04

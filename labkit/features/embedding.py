@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from labkit.device import one_core_spared
+from labkit.device import device_of, one_core_spared
 from labkit.errors import DataError, SettingError
-from labkit.features.reading import BATCH_SIZE, batches, device_of, input_of, layer_names, reading
+from labkit.features.reading import BATCH_SIZE, batches, input_of, layer_names, reading
 
 METHODS = ("pca", "tsne")
 EXAMPLES = 500

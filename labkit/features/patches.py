@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from labkit.activations import receptive_fields
-from labkit.device import one_core_spared
+from labkit.device import device_of, one_core_spared
 from labkit.errors import DataError, SettingError
-from labkit.features.reading import BATCH_SIZE, batches, device_of, input_of, layer_names, read_maps, reading
+from labkit.features.reading import BATCH_SIZE, batches, input_of, layer_names, read_maps, reading
 
 # Of a spread of k, the examples looked at are this many times k, evenly spaced in the data set.
 SAMPLE = 8

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from labkit.device import device_of
 from labkit.errors import DataError
 from labkit.features.dissection import TOP, dissect
 from labkit.features.embedding import EXAMPLES
@@ -14,7 +15,7 @@ from labkit.features.embedding import embedding as embed
 from labkit.features.objectives import Objective
 from labkit.features.optimized import optimize
 from labkit.features.patches import top_patches as rank
-from labkit.features.reading import device_of, input_of, layer_names
+from labkit.features.reading import input_of, layer_names
 from labkit.features.similarity import BATCH, compared, grams
 
 Probe = Callable[[Any], dict[str, np.ndarray]]

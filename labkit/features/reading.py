@@ -44,11 +44,6 @@ def input_of(ds: Any, i: int) -> Tensor:
     return x
 
 
-def device_of(model: nn.Module) -> torch.device:
-    held = next(model.parameters(), None)
-    return torch.device("cpu") if held is None else held.device
-
-
 @contextmanager
 def reading(model: nn.Module, layers: Sequence[str], reader: Reader) -> Iterator[Callable[[Tensor], Any]]:
     """run(x) -> the model's output, in evaluation mode and without gradients, for as long as the block lasts.

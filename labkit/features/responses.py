@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from labkit.activations import altered
 from labkit.activations.outputs import main_tensor
-from labkit.device import one_core_spared
+from labkit.device import device_of, one_core_spared
 from labkit.errors import SettingError
 from labkit.features.patches import Patches
-from labkit.features.reading import BATCH_SIZE, batches, device_of, layer_names, reading
+from labkit.features.reading import BATCH_SIZE, batches, layer_names, reading
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from labkit.device import one_core_spared
+from labkit.device import device_of, one_core_spared
 from labkit.errors import DataError, SettingError
-from labkit.features.reading import batches, device_of, layer_names, reading
+from labkit.features.reading import batches, layer_names, reading
 
 BATCH = 256
 

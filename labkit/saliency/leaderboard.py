@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from labkit.device import device_of
 from labkit.errors import CheckpointError, DataError, SettingError, UnsuitableError
 from labkit.saliency.attribution import METHODS, attributed
 from labkit.saliency.faithfulness import Progress, completeness, deletion, infidelity, insertion, sensitivity
@@ -147,7 +148,7 @@ def leaderboard(
     chosen = tuple(methods or METHODS)
     wanted = tuple(scores or (name for name in USUAL if SCORES[name].needs != "mask" or getattr(ds, "masks", None)))
     _check(chosen, wanted, seeds)
-    x, targets = ds.inputs, ds.targets
+    x, targets = (value.to(device_of(model)) for value in (ds.inputs, ds.targets))
     truth = _truth(ds, mask) if any(SCORES[name].needs == "mask" for name in wanted) else None
     file = None if path is None else Path(path)
     print_of = "" if file is None else _fingerprint(model, x, targets, truth, layer, sigma)
@@ -161,7 +162,7 @@ def leaderboard(
         if left and method not in refused:
             try:
                 found, notes[method] = measure(method, seed, left)
-                kept |= {f"{method}/{seed}/{name}": value for name, value in found.items()}
+                kept |= {f"{method}/{seed}/{name}": value.cpu() for name, value in found.items()}
             except UnsuitableError as error:
                 refused[method] = str(error)
             if file is not None:

@@ -13,10 +13,10 @@ from torch import nn
 from labkit.activations import receptive_fields
 from labkit.activations.calls import module_of
 from labkit.activations.capture import generator_of, generators_left_alone
-from labkit.device import threads, threads_for
+from labkit.device import device_of, threads, threads_for
 from labkit.errors import DataError, SettingError
 from labkit.features import DETECTOR, class_accuracy, dissect, neuron, optimizing, responses, strongest, wiring
-from labkit.features.reading import device_of, read_maps
+from labkit.features.reading import read_maps
 from labkit.features.wiring import INPUT, UnitLayer, Wire, Wiring
 from labkit.plots.look import number
 from labkit.train import Player

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from labkit.device import device_of
 from labkit.errors import UnsuitableError
 from labkit.saliency import METHODS, as_map, attributed, deletion, insertion
 from labkit.saliency.borrow import Scores, borrowed
@@ -91,7 +92,7 @@ class Study:
     def probabilities(self, picture: Tensor) -> np.ndarray:
         """The softmax of the model's scores, (outputs,). Errors: DataError for a model that gives no such scores."""
         with borrowed(self.model), torch.no_grad():
-            scores = Scores(self.model, None, (0, 0))(picture.to(self._device))
+            scores = Scores(self.model, None, (0, 0))(picture.to(device_of(self.model)))
             return scores[0].float().softmax(0).cpu().numpy()
 
     def answered(self, method: str, question: Question) -> bool:
@@ -104,7 +105,7 @@ class Study:
         try:
             found = attributed(
                 self.model,
-                question.picture.to(self._device),
+                question.picture.to(device_of(self.model)),
                 question.target,
                 method,
                 question.layer if METHODS[method].layer else None,
@@ -129,13 +130,8 @@ class Study:
         answer = self.answers[method]
         if answer.values is None:
             return
-        picture, values = answer.question.picture.to(self._device), answer.values.to(self._device)
+        picture, values = answer.question.picture.to(device_of(self.model)), answer.values.to(device_of(self.model))
         found = {}
         for name, way in (("deletion", deletion), ("insertion", insertion)):
             found[name] = float(way(self.model, picture, answer.question.target, values, progress=progress)[0])
         answer.more.update(found)
-
-    @property
-    def _device(self) -> torch.device:
-        first = next(self.model.parameters(), None)
-        return torch.device("cpu") if first is None else first.device
