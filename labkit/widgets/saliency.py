@@ -296,8 +296,8 @@ class SaliencyView(View):
         probabilities = study.probabilities(scene.picture)
         before = study.probabilities(scene.original) if scene.strokes else probabilities
         # A net that knows less is asked about what the one compared with says: else the maps would be of other classes.
-        usual = probabilities if reference is None else reference.probabilities(scene.picture)
-        usual = int(usual.argmax())
+        expected = probabilities if reference is None else reference.probabilities(scene.picture)
+        usual = int(expected.argmax())
         self._axes.look(scene, usual if chosen.target is None else chosen.target)
         with self._lock:
             self._study, self._reference, self._scene, self._settings = study, reference, scene, chosen

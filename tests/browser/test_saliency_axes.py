@@ -84,7 +84,7 @@ def test_by_keys_over_training_and_layers_drawn_anew(page):
     page.keyboard.press("[")
     page.keyboard.press("[")
     settled(page, "v => v.settings.step === 0")
-    expect(page.locator(".sal-axis[data-axis=time] .lk-where")).to_contain_text("Untrained")
+    expect(page.locator(".sal-axis[data-axis=step] .lk-where")).to_contain_text("Untrained")
     expect(page.locator(".sal-net")).to_contain_text("the untrained net")
     expect(page.locator(".sal-curve i")).to_have_count(3)
     page.get_by_label("Training", exact=True).fill("2")
@@ -106,7 +106,7 @@ def test_a_watermark_is_put_on_and_the_other_net_looked_at(page):
     mass = asked(page, "view.scores['gradient']['mass']")
     assert 0 < mass < 1
     expect(page.get_by_label("Truth")).to_have_value("cue")
-    expect(page.locator(".sal-axis[data-axis=time]")).to_be_hidden()
+    expect(page.locator(".sal-axis[data-axis=step]")).to_be_hidden()
     page.locator(".sal-tile").first.focus()
     page.keyboard.press("w")
     settled(page, "v => !v.settings.cue")

@@ -12,30 +12,30 @@ const SAL_ALIKE = 4; // methods named at either end
 /**
  * A slider over stops, each a value of a setting, with buttons to the next and bars above where something is known of each.
  * @param {Stage} stage
- * @param {string} name
+ * @param {SalQueue} queue
+ * @param {string} name of the setting
  * @param {string} word
  * @param {{before: string, next: string}} titles
- * @param {(stop: any) => void} go
  */
-function salSlider({ signal }, name, word, titles, go) {
-  let stops = /** @type {any[]} */ ([]), now = /** @type {any} */ (null), built = "";
-  const move = (/** @type {number} */ by) => { if (stops.length) go(salStop(stops, now, by)); };
+function salSlider({ signal }, queue, name, word, titles) {
+  let stops = /** @type {any[]} */ ([]), built = "";
+  const go = (/** @type {any} */ stop) => queue.set({ [name]: stop });
+  const move = (/** @type {number} */ by) => { if (stops.length) go(salStop(stops, queue.wish[name], by)); };
   const button = (/** @type {string} */ text, /** @type {string} */ title, /** @type {number} */ by) =>
     h("button", { class: "lk-button", title, "aria-label": title.replace(/ \(.*/, ""), "data-needs-kernel": true, onclick: () => move(by) }, text);
   const earlier = button("‹", titles.before, -1), later = button("›", titles.next, 1);
   const slider = h("input", { type: "range", class: "lk-scrubber", min: 0, step: 1, "aria-label": word, "data-needs-kernel": true });
   slider.addEventListener("input", () => go(stops[Number(slider.value)]), { signal });
-  const bars = h("div", { class: "sal-curve", "aria-hidden": "true" }), where = h("output", { class: "lk-where" }, h("b", {}), h("span", {}));
-  const element = h("div", { class: "sal-axis", "data-axis": name }, h("span", { class: "sal-axis-word" }, word), h("div", { class: "lk-transport" }, earlier, later),
+  const legend = h("span", { class: "lk-note" }), bars = h("div", { class: "sal-curve", "aria-hidden": "true" }), where = h("output", { class: "lk-where" }, h("b", {}), h("span", {}));
+  const element = h("div", { class: "sal-axis", "data-axis": name }, h("span", { class: "sal-axis-word" }, word, legend), h("div", { class: "lk-transport" }, earlier, later),
     h("div", { class: "sal-way" }, bars, slider), where);
   return {
     element,
     move,
-    /** @param {any[]} all @param {any} at the stop wished for @param {[string, string]} words @param {(number | null)[]} values above each stop, 0 to 1 */
-    draw(all, at, words, values) {
+    /** @param {any[]} all @param {[string, string]} words @param {(number | null)[]} values above each stop, 0 to 1 @param {string} of what they are */
+    draw(all, words, values, of) {
       stops = all;
-      now = at;
-      const i = Math.max(0, all.indexOf(at)), last = Math.max(1, all.length - 1), key = JSON.stringify([values, i]);
+      const i = Math.max(0, all.indexOf(queue.wish[name])), last = Math.max(1, all.length - 1), key = JSON.stringify([values, i]);
       slider.max = String(all.length - 1);
       slider.value = String(i);
       slider.style.setProperty("--lk-part", `${(100 * i) / last}%`);
@@ -44,7 +44,8 @@ function salSlider({ signal }, name, word, titles, go) {
       say(where.children[1], words[1]);
       earlier.toggleAttribute("data-off", i <= 0);
       later.toggleAttribute("data-off", i >= all.length - 1);
-      bars.hidden = !values.some((value) => value !== null);
+      bars.hidden = legend.hidden = !values.some((value) => value !== null);
+      say(legend, of);
       if (key !== built) {
         bars.replaceChildren(...salBars(values).map((bar, k) => h("i", { style: `--at: ${bar.at}; --height: ${bar.height ?? 0}`, "data-now": k === i ? "yes" : "no" })));
       }
@@ -61,8 +62,8 @@ function salSlider({ signal }, name, word, titles, go) {
 export function salAxes(stage, queue) {
   const { link } = stage;
   const looking = h("p", { class: "sal-net" }, h("b", {}, "Looking at "), h("span", {})), right = h("span", { class: "lk-note" });
-  const time = salSlider(stage, "time", "Training", { before: "Checkpoint before ([)", next: "Next checkpoint (])" }, (step) => queue.set({ step }));
-  const anew = salSlider(stage, "random", "Layers drawn anew", { before: "One layer less ({)", next: "One layer more (})" }, (random) => queue.set({ random }));
+  const time = salSlider(stage, queue, "step", "Training", { before: "Checkpoint before ([)", next: "Next checkpoint (])" });
+  const anew = salSlider(stage, queue, "random", "Layers drawn anew", { before: "One layer less ({)", next: "One layer more (})" });
   const order = h("select", { class: "lk-select", "aria-label": "Which layers are drawn anew", title: "Which layers are drawn anew (Adebayo et al. 2018)", "data-needs-kernel": true, onchange: () => queue.set({ order: order.value }) },
     h("option", { value: "cascading" }, "from the output down"), h("option", { value: "independent" }, "one alone"));
   anew.element.append(order);
@@ -86,12 +87,12 @@ export function salAxes(stage, queue) {
       if (steps.length) {
         const chance = axes.curve[steps.indexOf(wish.step)];
         const about = chance === null || chance === undefined ? `of ${whole(steps[steps.length - 1])}` : `${salClass(link, link.state.target)} ${number(chance)}`;
-        time.draw(steps, wish.step, [wish.step === 0 ? "Untrained" : `Step ${whole(wish.step)}`, about], axes.curve);
+        time.draw(steps, [wish.step === 0 ? "Untrained" : `Step ${whole(wish.step)}`, about], axes.curve, `bars: probability of ${salClass(link, link.state.target)}`);
       }
       anew.element.hidden = !stages.length;
       const layer = wish.random ? stages[wish.random - 1] : "";
-      anew.draw([0, ...stages.map((/** @type {string} */ _, /** @type {number} */ k) => k + 1)], wish.random,
-        [wish.random ? `${wish.order === "cascading" ? wish.random : 1} of ${stages.length}` : "None", wish.random ? `${wish.order === "cascading" ? "down to " : ""}${layer}` : "as it learned"], []);
+      anew.draw([0, ...stages.map((/** @type {string} */ _, /** @type {number} */ k) => k + 1)],
+        [wish.random ? `${wish.order === "cascading" ? wish.random : 1} of ${stages.length}` : "None", wish.random ? `${wish.order === "cascading" ? "down to " : ""}${layer}` : "as it learned"], [], "");
       order.value = wish.order;
       const alike = salAlike(tiles), label = (/** @type {string} */ method) => methods.find((/** @type {any} */ one) => one.name === method).label;
       const listed = (/** @type {any[]} */ some) => some.map(({ method, rank }) => `${label(method)} ${number(rank)}`).join(", ");

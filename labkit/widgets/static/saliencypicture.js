@@ -75,7 +75,7 @@ export function salPicture(stage, queue, look) {
   const element = h("div", { class: "sal-side" }, steps, paper,
     h("div", { class: "sal-tools", role: "group", "aria-label": "What the brush does" }, ...tools),
     h("div", { class: "sal-tools" }, h("label", { class: "lk-field" }, h("span", {}, "Brush"), width), colour, undo, reset),
-    note, more, h("div", { class: "sal-says" }, h("h4", {}, "What the model says"), list));
+    note, h("div", { class: "sal-says" }, h("h4", {}, "What the model says"), list), more);
 
   const size = () => /** @type {[number, number]} */ (link.arrays.picture.shape.slice(0, 2));
   const details = () => ({ tool, width: Number(width.value), colour: tool === "paint" ? colour.value : null });
