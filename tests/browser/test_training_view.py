@@ -290,6 +290,12 @@ def pad_page(open_notebook):
 
 
 def draw(page, points):
+    begin_to_draw(page, points)
+    page.mouse.up()
+
+
+def begin_to_draw(page, points):
+    """The pen stays down."""
     page.locator("canvas.lk-pad").hover()  # waits until it stands still
     box = page.locator("canvas.lk-pad").bounding_box()
     x, y = zip(*((box["x"] + a * box["width"], box["y"] + b * box["height"]) for a, b in points), strict=True)
@@ -297,7 +303,6 @@ def draw(page, points):
     page.mouse.down()
     for a, b in zip(x[1:], y[1:], strict=True):
         page.mouse.move(a, b, steps=12)
-    page.mouse.up()
 
 
 def read_as(page, digit):
@@ -332,6 +337,30 @@ def test_a_drawn_digit_is_read_undone_and_cleared(pad_page):
     page.get_by_role("button", name="Clear").click()
     page.wait_for_function(f"() => ({DRAWN})()?.status === 'empty'")
     assert kernel(page, "int(pad.ink.sum()), pad.prediction") == "(0, None)"
+
+
+EVIDENCE = """before => {
+    const part = document.querySelector('.lk-seen[data-part=evidence]'), canvas = part?.querySelector('canvas');
+    return part?.dataset.empty === 'no' && canvas.toDataURL() !== before && canvas.toDataURL();
+}"""
+
+
+def test_the_evidence_follows_the_pen_before_it_is_lifted(pad_page):
+    page, (first, *rest) = pad_page, (ZERO[:4], ZERO[3:6], ZERO[5:8])
+    begin_to_draw(page, first)
+    seen = page.wait_for_function(EVIDENCE, arg=None).json_value()
+    box = page.locator("canvas.lk-pad").bounding_box()
+    for points in rest:
+        for x, y in points:
+            page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=12)
+        seen = page.wait_for_function(EVIDENCE, arg=seen).json_value()
+    # What is shown is of this drawing, as far as it has come, and the stroke is not done: it has not been sent back.
+    drawn = f"() => ({DRAWN})()?.shown"
+    eventually(page, "pad._worker is None", "True")
+    assert kernel(page, "pad.prediction") == repr(page.evaluate(drawn))
+    assert kernel(page, "len(pad._strokes), 'points' in pad._sent") == "(1, False)"
+    page.mouse.up()
+    eventually(page, "len(pad._sent.get('points', ())) == len(pad._strokes[0])", "True")
 
 
 def test_drawing_with_the_keyboard(pad_page):
