@@ -335,7 +335,7 @@ class SaliencyView(View):
     def _quick(self) -> list[str]:
         """Methods that are computed before an answer is sent, the quickest first."""
         question, found, spent = self._question, [], 0.0
-        known = [m for m in self._methods if self._seconds.get(m, QUICK + 1) <= QUICK]
+        known = [m for m in self._methods if self._seconds.get(m, QUICK + 1) <= QUICK and self._wanted(m)]
         for method in sorted(known, key=self._seconds.__getitem__):
             spent += self._seconds[method]
             if spent > QUICK_ALL:
@@ -493,18 +493,18 @@ class SaliencyView(View):
     def _tile(self, method: str, question: Question) -> tuple[dict[str, Any], np.ndarray | None]:
         """What stands on a method's tile, and its map as parts of `reach`, float16 (H, W)."""
         answer = self._study.answers.get(method)
-        fresh = answer is not None and answer.question.same(question, method)
-        running = self._running is not None and self._running[0] == method
+        fresh = answer if answer is not None and answer.question.same(question, method) else None
+        running = self._running if self._running is not None and self._running[0] == method else None
         tile: dict[str, Any] = {"status": "waiting" if self._wanted(method) else "on request", "reach": None}
         tile |= {"done": 0, "of": 0, "notes": [], "why": "", "scores": {}, "like": None}
         tile["seconds"] = self._seconds.get(method)
-        if fresh:
-            status = "refused" if answer.refusal else "failed" if answer.failure else "shown"
-            tile |= {"status": status, "why": answer.refusal or answer.failure, "notes": list(answer.notes)}
+        if fresh is not None:
+            status = "refused" if fresh.refusal else "failed" if fresh.failure else "shown"
+            tile |= {"status": status, "why": fresh.refusal or fresh.failure, "notes": list(fresh.notes)}
             tile["scores"] = self._scores(method)
             tile["like"] = self._like(method)
-        elif running:
-            tile |= {"status": "computing", "done": self._running[1], "of": self._running[2]}
+        elif running is not None:
+            tile |= {"status": "computing", "done": running[1], "of": running[2]}
         if answer is None or not answer.maps or answer.question.original is not question.original:
             return tile, None
         values = answer.maps[self._settings.signed][0]

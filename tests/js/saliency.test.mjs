@@ -71,6 +71,7 @@ test("a scale ends where one pixel in a hundred lies above; with one for all at 
   const values = Float32Array.from({ length: 200 }, (_, i) => (i % 2 ? -1 : 1) * (i / 199));
   assert.ok(Math.abs(salTop(values, 0.01) - 197 / 199) < 1e-6);
   assert.equal(Array.from(values).filter((value) => Math.abs(value) > salTop(values, 0.05)).length, 10);
+  assert.equal(salOwnEnd(values), salTop(values, 0.01));
   assert.equal(salOwnEnd([0, 0, 0]), 1);
   const tiles = { a: { reach: 2 }, b: { reach: 8 }, c: { reach: null } }, ends = { a: 0.5, b: 0.25 };
   assert.equal(salEnd(tiles, ends, "a", false), 0.5);
