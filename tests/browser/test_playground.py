@@ -377,7 +377,7 @@ def test_slow_motion_shows_a_step_and_then_makes_it(page):
     action(page, "micro").click()
     expect(panel).to_be_hidden()
     with late(page):  # on, two stages on and one back, before the step is opened
-        press_at_once(page.locator(".pg-plot").first, "s", "ArrowRight", "ArrowRight", "ArrowRight", "ArrowLeft")
+        press_at_once(page.locator(".lk-title").first, "s", "ArrowRight", "ArrowRight", "ArrowRight", "ArrowLeft")
     expect(panel.locator(".lk-micro-dots [data-on]")).to_have_count(3)
     assert kernel(page, "view.trainer.step_count") == "1"
 
@@ -401,8 +401,8 @@ def test_points_are_placed_with_the_mouse_and_with_keys(page):
     eventually(page, "len(view.settings.points)", 4)
     points = kernel(page, "view.settings.points")
     with late(page):  # each is found again though none has been answered
-        keys = ("ArrowLeft", "Enter", "ArrowUp", "ArrowUp", "Enter", "Delete", "ArrowDown", "ArrowDown", "Delete")
-        press_at_once(page.locator(".pg-plot").first, *keys)
+        two, three = ("ArrowLeft", "ArrowLeft", "Enter"), ("ArrowUp", "ArrowUp", "Enter")
+        press_at_once(page.locator(".pg-plot").first, *two, *three, "Delete", "ArrowDown", "ArrowDown", "Delete")
     assert kernel(page, "view.settings.points") == points
     action(page, "clear-points").click()
     eventually(page, "len(view.settings.points)", 2)
@@ -497,7 +497,7 @@ def test_the_keyboard_does_it_and_no_cell_is_edited(page):
         page.keyboard.press(key)
         until(page, condition)
     with late(page):  # the second of each takes back the first
-        press_at_once(page.locator(".pg-plot").first, " ", " ", "c", "c", "s", "s")
+        press_at_once(page.locator(".lk-title").first, "c", "c", "s", "s", " ", " ")
     assert kernel(page, "view.player.status, len(view.players), view._micro") == "('paused', 1, False)"
     page.locator(".lk-net-canvas").focus()
     page.keyboard.press("ArrowRight")
