@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import torch
 import wrong_answers
+from captum.attr import IntegratedGradients
 from sklearn.metrics import jaccard_score, precision_score, recall_score
 from torch import nn
 
 import labkit
 from labkit.data import handmade
 from labkit.errors import SettingError
-from labkit.exercises import EXERCISES, convolution, depth, features, hierarchy, neurons
+from labkit.exercises import EXERCISES, convolution, depth, features, hierarchy, neurons, saliency
 
 WRONG = wrong_answers.WRONG | {
     "start.accuracy": {
@@ -460,3 +461,87 @@ def test_no_picture_of_that_norm_excites_the_linear_unit_more_than_the_preferred
 
 def test_cka_asks_for_what_the_lab_computes():
     assert labkit.exercise("hierarchy.cka").check(labkit.features.cka).state == "right"
+
+
+# Saliency
+
+
+def test_integrated_gradients_asks_for_captums():
+    def answer(f, x, x0, points):
+        def many(batch):
+            return torch.stack([f(one) for one in batch])
+
+        return IntegratedGradients(many).attribute(x[None], x0[None], n_steps=points, internal_batch_size=50)[0]
+
+    assert labkit.exercise("saliency.integrated_gradients").check(answer).state == "right"
+
+
+@pytest.mark.parametrize("share", [lambda i, n: i / n, lambda i, n: (i + 1) / n, lambda i, n: i / (n - 1)])
+def test_integrated_gradients_may_be_any_mean_over_the_points(share):
+    def answer(f, x, x0, points):
+        total = torch.zeros_like(x)
+        for i in range(points):
+            point = (x0 + share(i, points) * (x - x0)).requires_grad_()
+            total += torch.autograd.grad(f(point), point)[0]
+        return (x - x0) * total / points
+
+    assert labkit.exercise("saliency.integrated_gradients").check(answer).state == "right"
+
+
+def test_integrated_gradients_on_the_quadratic_are_what_autograd_finds():
+    """The closed form of the check, against a fine mean of gradients."""
+    x, x0 = torch.randn(2, 2, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    closed = (x - x0) * (saliency._CURVATURE @ ((x + x0) / 2).flatten() + saliency._SLOPE).reshape(2, 3)
+    mean = (x - x0) * saliency._mean_gradient(saliency._score, x0, x)
+    torch.testing.assert_close(closed, mean)
+    torch.testing.assert_close(closed.sum(), saliency._score(x) - saliency._score(x0))
+
+
+def test_one_of_three_nets_cheats_and_accuracy_does_not_tell():
+    nets, ds = saliency.three_nets()
+    with torch.no_grad():
+        accuracy = {name: float((net(ds.inputs).argmax(1) == ds.targets).double().mean()) for name, net in nets.items()}
+    assert min(accuracy.values()) > 0.9 and max(accuracy.values()) - min(accuracy.values()) < 0.05
+    plain = saliency._without_cue()
+    cheat = min(plain, key=lambda name: plain[name][1])
+    assert plain[cheat][0] > 0.9 and plain[cheat][1] < 0.4
+    assert all(plain[name][1] > 0.7 for name in nets if name != cheat)
+    assert labkit.exercise("saliency.cheat").check(lambda nets, ds: cheat).state == "right"
+
+
+def test_the_maps_of_the_cheat_alone_lie_on_the_watermark():
+    nets, ds = saliency.three_nets()
+    rows = ds.masks["cue"].flatten(1).any(1)
+    cue, k = ds.masks["cue"][rows], int(ds.targets[rows][0])
+    mass = {}
+    for name, net in nets.items():
+        maps = labkit.saliency.as_map(labkit.saliency.attribute(net, ds.inputs[rows], k, "gradient"))
+        mass[name] = float(((maps * cue).sum((1, 2)) / maps.sum((1, 2))).mean())
+    cheat = max(mass, key=mass.__getitem__)
+    assert labkit.exercise("saliency.cheat").check(lambda nets, ds: cheat).state == "right"
+    assert mass.pop(cheat) > 1.5 * max(mass.values())
+
+
+def test_the_culprit_is_the_loose_eye_and_no_box_far_from_it():
+    """The boxes of 10 by 10 that make the answer right all touch the right half of the house."""
+    check = labkit.exercise("saliency.culprit").check
+    net, ds = saliency.misread()
+    with torch.no_grad():
+        assert ds.classes[int(net(ds.inputs).argmax())] == "fish" and ds.classes[int(ds.targets)] == "house"
+    right = {
+        (i, j)
+        for i in range(0, 39, 6)
+        for j in range(0, 39, 6)
+        if check(lambda i=i, j=j: (i, j, 10, 10)).state == "right"
+    }
+    assert {(24, 30)} <= right and all(i >= 12 and j >= 12 for i, j in right)
+    figure = saliency.misread_picture()
+    assert np.array_equal(figure.axes[0].images[0].get_array(), ds.inputs[0].permute(1, 2, 0))
+    assert "loose eye" in figure.alt
+
+
+def test_the_pointing_game_asks_for_labkits_without_a_blur():
+    def answer(maps, masks):
+        return labkit.saliency.score(torch.from_numpy(maps), torch.from_numpy(masks), sigma=0)["pointing"].mean()
+
+    assert labkit.exercise("saliency.pointing_game").check(answer).state == "right"

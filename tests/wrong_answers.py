@@ -1,4 +1,4 @@
-"""Wrong answers to the exercises of notebooks 01 and 03 to 07: a part of the message that each must get, and it."""
+"""Wrong answers to the exercises of notebooks 01, 03 to 07 and 10: a part of the message that each must get, and it."""
 
 import math
 from types import SimpleNamespace
@@ -169,6 +169,24 @@ def shares(of_alarms, of_frauds):
         return of_alarms(*n), of_frauds(*n)
 
     return answer
+
+
+def on_the_way(share=lambda s: s, start=lambda x0: x0, end=lambda x, x0: x, factor=lambda x, x0: x - x0):
+    """The mean gradient on the way from start to end at share(s), times the factor: right but for what is given."""
+
+    def answer(f, x, x0, points):
+        first, last = start(x0), end(x, x0)
+        total = torch.zeros_like(x)
+        for i in range(points):
+            point = (first + share((i + 0.5) / points) * (last - first)).requires_grad_()
+            total += torch.autograd.grad(f(point), point)[0]
+        return factor(x, x0) * total / points
+
+    return answer
+
+
+def pointed(maps, masks):
+    return masks.reshape(len(masks), -1)[range(len(maps)), maps.reshape(len(maps), -1).argmax(1)]
 
 
 WRONG = {
@@ -473,5 +491,51 @@ WRONG = {
         "above the line": cka(give=lambda a, *_: a**2),
         "1 − CKA": cka(give=lambda a, x, y: 1 - a**2 / (x * y)),
         "received 0.5": lambda x, y: 0.5,
+    },
+    "saliency.integrated_gradients": {
+        "That is the mean gradient. Multiply": on_the_way(factor=lambda x, x0: 1),
+        "it is multiplied by x": on_the_way(factor=lambda x, x0: x),
+        "The sign is turned round": on_the_way(factor=lambda x, x0: x0 - x),
+        "divide by the number of points": on_the_way(factor=lambda x, x0: 400 * (x - x0)),
+        "Keep the signs": lambda *args: on_the_way()(*args).abs(),
+        "at x alone. Ask all along": on_the_way(share=lambda s: 1.0),
+        "at the baseline alone": on_the_way(share=lambda s: 0.0),
+        "the plain one": on_the_way(share=lambda s: 1.0, factor=lambda x, x0: 1),
+        "input × gradient": on_the_way(share=lambda s: 1.0, factor=lambda x, x0: x),
+        "Your way begins at 0, whatever": on_the_way(start=lambda x0: 0 * x0, factor=lambda x, x0: x),
+        "only the factor knows of x0": on_the_way(start=lambda x0: 0 * x0),
+        "from 0 to x − x0": on_the_way(start=lambda x0: 0 * x0, end=lambda x, x0: x - x0),
+        "mean of the two ends": on_the_way(share=round),
+        "received (6,)": lambda *args: on_the_way()(*args).flatten(),
+        "should add up to": on_the_way(factor=lambda x, x0: 1.1 * (x - x0)),
+        "adds up to the right number": lambda *args: on_the_way()(*args).flip(1),
+    },
+    "saliency.cheat": {
+        "Not A": lambda nets, ds: "A",
+        "Not C": lambda nets, ds: "c",
+        "Give one letter": lambda nets, ds: 1,
+        "received 'AB'": lambda nets, ds: "AB",
+    },
+    "saliency.culprit": {
+        "It still says fish": lambda: (0, 0, 10, 10),
+        "Warmer": lambda: (21, 3, 10, 10),
+        "Now it says boat": lambda: (21, 18, 10, 10),
+        "Rows come first": lambda: (33, 24, 10, 10),
+        "Take at most 144": lambda: (12, 12, 30, 30),
+        "not within the picture": lambda: (40, 40, 10, 10),
+        "four whole numbers": lambda: (25, 28),
+        "received (25.5, 28, 10, 10)": lambda: (25.5, 28, 10, 10),
+    },
+    "saliency.pointing_game": {
+        "Divide by the number": lambda maps, masks: sum(pointed(maps, masks)),
+        "percentage": lambda maps, masks: 100 * pointed(maps, masks).mean(),
+        "share of misses": lambda maps, masks: 1 - pointed(maps, masks).mean(),
+        "one for each map. Give": lambda maps, masks: pointed(maps, masks),
+        "for all maps together": lambda maps, masks: masks.flatten()[maps.argmax()],
+        "mass in the mask": lambda maps, masks: ((maps * masks).sum((1, 2)) / maps.sum((1, 2))).mean(),
+        "mass in all masks": lambda maps, masks: (maps * masks).sum() / maps.sum(),
+        "lowest place": lambda maps, masks: pointed(-maps, masks).mean(),
+        "what chance would score": lambda maps, masks: masks.mean(),
+        "received 0.5": lambda maps, masks: 0.5,
     },
 }

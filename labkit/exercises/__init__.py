@@ -1,12 +1,12 @@
 """Exercises that check themselves: `labkit.exercise("start.accuracy")`, then `check`, `hint` and `solution`."""
 
 from labkit.errors import SettingError
-from labkit.exercises import backprop, convolution, depth, descent, features, hierarchy, neurons, start
+from labkit.exercises import backprop, convolution, depth, descent, features, hierarchy, neurons, saliency, start
 from labkit.exercises.exercise import Exercise, Mistake, Outcome
 
 __all__ = ["EXERCISES", "Exercise", "Mistake", "Outcome", "exercise"]
 
-_NOTEBOOKS = (start, features, neurons, backprop, descent, depth, convolution, hierarchy)
+_NOTEBOOKS = (start, features, neurons, backprop, descent, depth, convolution, hierarchy, saliency)
 EXERCISES: dict[str, Exercise] = {each.name: each for notebook in _NOTEBOOKS for each in notebook.EXERCISES}
 
 
