@@ -390,3 +390,10 @@ def test_precision_recall_shows_the_curve_and_its_average():
         f"Precision over recall; average precision: a {average:.3f}, alarms at random 0.400. "
         "At its threshold, a has precision 0.500 and recall 1.00."
     )
+
+
+@pytest.mark.parametrize("count", [1, 3, 5, 6])
+def test_the_wall_of_maps_has_no_empty_axes(count):
+    maps = {f"method {i}": np.full((4, 4), i + 1.0) for i in range(count)}
+    figure = plots.saliency(np.zeros((4, 4), np.uint8), maps, "What is seen")
+    assert [bool(axes.images) for axes in figure.axes if axes.axison] == [True] * (count + 1)

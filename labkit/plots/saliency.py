@@ -74,7 +74,7 @@ def _wall(
     if mask is not None and mask.any() and not mask.all():
         first.contour(mask, levels=[0.5], colors=MARK, linewidths=1.2)
         first.set_xlabel("outlined: the truth", fontsize=7, color=SOFT, labelpad=2)
-    for axes, (name, values) in zip(grid, maps.items(), strict=False):
+    for (name, values), axes in zip(maps.items(), grid, strict=False):  # this order: no axes is taken for nothing
         most = float(np.nanmax(np.abs(values))) or 1.0
         scale: dict[str, Any] = {"cmap": DIVERGING, "vmin": -most} if signed else {"cmap": "cividis", "vmin": 0}
         picture(axes, values, **scale, vmax=most)
