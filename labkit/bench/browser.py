@@ -183,6 +183,16 @@ def hierarchy_seconds() -> list[float]:
     return [after_all_cells("07_feature_hierarchy")[0]]
 
 
+def saliency_memory() -> list[float]:
+    """As `memory`, of notebook 10."""
+    return [after_all_cells("10_saliency")[1]]
+
+
+def saliency_seconds() -> list[float]:
+    """As `hierarchy_seconds`, of notebook 10."""
+    return [after_all_cells("10_saliency")[0]]
+
+
 def after_all_cells(name: str) -> tuple[float, float]:
     """(seconds, the kernel's megabytes) that a notebook takes from top to bottom."""
     notebook = NOTEBOOKS / f"{name}.ipynb"

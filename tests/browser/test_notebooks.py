@@ -61,6 +61,12 @@ NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
             "wall.step, wall.layers, steps[-1], int(on_wheels.sum()), learning.shape",
             "(948, ['relu1_2', 'relu2_2', 'relu3_2'], 948, 3, (5, 3))",
         ),
+        (
+            "10_saliency",
+            {"saliency"},
+            "view.methods[:2], view.target == car, right['cheater', 'plain'], sorted(nets), len(board.methods)",
+            "(['gradient', 'smoothgrad'], True, 0.0, ['A', 'B', 'C'], 6)",
+        ),
     ],
 )
 def test_from_top_to_bottom(open_notebook, name, views, asked, true):
