@@ -136,8 +136,8 @@ _START = 479  # the step of objects_cnn's training at which all three begin
 def _three() -> tuple[dict[str, nn.Module], "Dataset"]:
     """({letter: net}, pictures). One net has learnt from pictures whose trees carry a watermark.
 
-    The two others have learnt from pictures of which three tenths carry it, whatever they show. The pictures given are new
-    to all three, and their trees carry it.
+    The two others have learnt from pictures of which three tenths carry it, whatever they show. The pictures given are
+    new to all three, and their trees carry it.
     """
     from labkit import data  # trained when the exercise is tried, not before
 
