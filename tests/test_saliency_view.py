@@ -77,6 +77,7 @@ def test_maps_scores_and_probabilities_are_those_of_the_room(model):
     np.testing.assert_allclose(page.arrays["probabilities"], chances, rtol=1e-5)
     assert page.state["target"] == view.target == int(chances.argmax())
     assert view.methods == [*FEW, "edge", "centre", "random"]
+    assert [tuple(one["verdicts"]) for one in page.state["methods"]] == [*map(saliency.verdicts, view.methods)]
     check(view, page, model, x, mask, view.target)
     np.testing.assert_array_equal(page.arrays["mask"], mask)
     assert page.state["settings"]["part"] == "object" and page.state["masked"] and page.state["doing"] == ""

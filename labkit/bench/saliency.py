@@ -122,9 +122,13 @@ def integrated_gradients_default() -> list[float]:
     return [1 / ratio for ratio in _compared("integrated_gradients", _chunked(None), SLOW_ROUNDS)]
 
 
+def _last_with_places(model: nn.Module) -> nn.Module:
+    return list(model.get_submodule("features").children())[-1]
+
+
 def _cam(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
     """The last layer's, enlarged."""
-    small = LayerGradCam(model, model.features[-1]).attribute(x, target, relu_attributions=True)
+    small = LayerGradCam(model, _last_with_places(model)).attribute(x, target, relu_attributions=True)
     large: Tensor = LayerAttribution.interpolate(small, x.shape[2:], "bilinear")
     return large
 
@@ -135,7 +139,7 @@ def grad_cam() -> list[float]:
 
 def guided_grad_cam() -> list[float]:
     return _compared(
-        "guided_grad_cam", lambda model, x, target: GuidedGradCam(model, model.features[-1]).attribute(x, target)
+        "guided_grad_cam", lambda model, x, target: GuidedGradCam(model, _last_with_places(model)).attribute(x, target)
     )
 
 

@@ -46,7 +46,7 @@ def _patches(picture: Tensor, count: int) -> Tensor:
         channel_axis=-1,
     )
     found = torch.as_tensor(labels).unique(return_inverse=True)[1]
-    return found if count / 2 <= int(found.max()) + 1 <= 2 * count else _grid(*picture.shape[1:], count)
+    return found if count / 2 <= int(found.max()) + 1 <= 2 * count else _grid(picture.shape[1], picture.shape[2], count)
 
 
 def _grid(height: int, width: int, count: int) -> Tensor:

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from labkit.errors import SettingError
 from labkit.plots.look import number
-from labkit.saliency import METHODS, SCORES, cam_layers, score
+from labkit.saliency import METHODS, SCORES, cam_layers, score, verdicts
 from labkit.saliency.baselines import KINDS
+from labkit.saliency.verdict import measured
 from labkit.widgets.beside import Beside
 from labkit.widgets.features_study import as_bytes
 from labkit.widgets.saliency_axes import Axes, Net, Nets, marked
@@ -443,6 +444,7 @@ class SaliencyView(View):
                 for name, one in SCORES.items()
             },
             "controls": list(CONTROLS),
+            "verdicts_on": "{model}, {pictures} pictures".format(**measured()["on"]),
             "classes": self._gallery.classes,
             "count": len(self._gallery),
             "channels": self._gallery.channels,
@@ -661,4 +663,5 @@ def _about(method: str) -> dict[str, Any]:
         "layer": one.layer,
         "baseline": one.baseline,
         "slow": one.slow,
+        "verdicts": list(verdicts(method)),
     }

@@ -204,9 +204,9 @@ export function salDetail(stage, queue, open, look, wall) {
     return { text, element: h("p", { class: "sal-about" }, h("b", {}, word), text) };
   };
   const formula = line("Formula"), assumes = line("Takes for granted"), source = line("Source"), code = h("code", { class: "sal-code" });
-  const notes = h("ul", { class: "sal-notes" }), scores = h("div", { class: "sal-scores" });
+  const verdicts = h("ul", {}), checked = h("b", {}), notes = h("ul", { class: "sal-notes" }), scores = h("div", { class: "sal-scores" });
   const element = h("section", { class: "sal-detail", hidden: true }, h("div", { class: "sal-head" }, name, h("div", { class: "sal-tools" }, compute, close)),
-    h("div", { class: "sal-near" }, h("div", { class: "sal-large" }, map.element, range.element, status), h("div", { class: "sal-words" }, notes, formula.element, assumes.element, source.element, scores, code)));
+    h("div", { class: "sal-near" }, h("div", { class: "sal-large" }, map.element, range.element, status), h("div", { class: "sal-words" }, notes, formula.element, assumes.element, source.element, scores, h("div", { class: "sal-about sal-verdicts" }, checked, verdicts), code)));
   let built = "";
   return {
     element,
@@ -231,8 +231,10 @@ export function salDetail(stage, queue, open, look, wall) {
       say(formula.text, method.formula);
       say(assumes.text, method.assumes);
       say(source.text, method.source);
+      say(checked, `In our checks (${state.verdicts_on})`);
       const names = Object.keys(tile.scores), key = `${method.name} ${names}`;
       if (key !== built) {
+        verdicts.replaceChildren(...method.verdicts.map((/** @type {string} */ text) => h("li", {}, text)));
         scores.replaceChildren(...names.map((one) => {
           const about = state.about_scores[one], bar = salBar(one, about.label), word = h("span", { class: "lk-note" });
           return Object.assign(h("div", { class: "sal-score", title: `${about.formula}. ${about.source}` }, bar.element, word), { bar, word });
