@@ -141,7 +141,7 @@ def _three() -> tuple[dict[str, nn.Module], "Dataset"]:
     """
     from labkit import data  # trained when the exercise is tried, not before
 
-    pictures = data.objects(n=600, seed=11)
+    pictures = data.objects(n=800, seed=11)
     shares = ((1.0, 0.0), (0.3, 0.3), (0.3, 0.3))  # of that class's pictures, of the others
     order = torch.randperm(3, generator=torch.Generator().manual_seed(_SEED)).tolist()
     nets = {}
