@@ -8,6 +8,16 @@ from playwright.sync_api import expect
 from labkit.bench.jupyter import kernel, run_all
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
+# As many views have been drawn and pictures are there as the outputs of a cell say.
+DRAWN = """index => {
+    const cell = jupyterapp.shell.currentWidget.content.widgets[index];
+    if (cell.model.type !== 'code') return true;
+    const data = cell.model.outputs.toJSON().map(output => output.data ?? {});
+    const views = data.filter(one => one['application/vnd.jupyter.widget-view+json']).length;
+    const pictures = data.filter(one => String(one['text/html'] ?? '').startsWith('<img')).length;
+    const drawn = [...cell.node.querySelectorAll('.labkit-view')].filter(view => view.labkit?.frames > 0);
+    return drawn.length >= views && cell.node.querySelectorAll('.jp-OutputArea-output img').length >= pictures;
+}"""
 
 
 @pytest.mark.parametrize(
@@ -73,16 +83,15 @@ def test_from_top_to_bottom(open_notebook, name, views, asked, true):
     page = open_notebook(NOTEBOOKS / f"{name}.ipynb")
     run_all(page)
     assert kernel(page, asked) == true
-    page.wait_for_function(
-        "() => [...document.querySelectorAll('.labkit-view')].filter(v => v.labkit?.frames > 0).length >= 1"
-    )
-    # JupyterLab draws only the cells near the screen: go to each view.
-    seen = set()
+    # JupyterLab draws only the cells near the screen: go to each, and wait for what it is to show.
+    seen: set[str] = set()
+    alt: list[str] = []
     for index in range(page.evaluate("() => jupyterapp.shell.currentWidget.content.widgets.length")):
         page.evaluate("i => jupyterapp.shell.currentWidget.content.scrollToItem(i, 'start')", index)
+        page.wait_for_function(DRAWN, arg=index)
         seen |= set(page.evaluate("() => [...document.querySelectorAll('.labkit-view')].map(v => v.dataset.view)"))
+        alt += page.evaluate("() => [...document.querySelectorAll('.jp-OutputArea-output img')].map(i => i.alt)")
     assert seen == views
     expect(page.get_by_text("Not tried yet").first).to_be_visible()
-    alt = page.evaluate("() => [...document.querySelectorAll('.jp-OutputArea-output img')].map(i => i.alt)")
     assert alt
     assert all(alt)
