@@ -328,3 +328,13 @@ def test_a_reloaded_page_gets_everything_and_the_figure_says_it(model):
     with pytest.raises(DataError, match=r"Expected Edge to be like the picture \(32, 32\), received \(3, 4\)"):
         plots.saliency(page.arrays["picture"], {"Edge": np.zeros((3, 4))}, "small")
     assert "salQueue" in script("saliency")
+
+
+@pytest.mark.gpu
+def test_a_model_on_a_gpu_is_asked_there(model):
+    view, page = settled(copy.deepcopy(model).cuda(), methods=[*FEW, "occlusion"], cheat={"car": model})
+    for change in ({"index": 2}, {"random": 2}, {"random": 0, "cue": True, "cheat": "car"}):
+        do(view, "set", **change)
+        view.wait()
+        assert view.error is None
+        assert {tile["status"] for tile in page.state["tiles"].values()} == {"shown"}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor, nn
 
+from labkit.device import device_of
 from labkit.errors import SettingError
 from labkit.plots.look import number
 from labkit.saliency import METHODS, SCORES, cam_layers, score, verdicts
@@ -108,7 +109,7 @@ class SaliencyView(View):
         self._probabilities = self._before = self._study.probabilities(self._scene.picture)
         self._usual = int(self._probabilities.argmax())  # the output that is explained where none is chosen
         self._axes.look(self._scene, self._usual)
-        self._layers = cam_layers(self._study.model, self._scene.picture)
+        self._layers = cam_layers(self._study.model, self._scene.picture.to(device_of(self._study.model)))
         self._opened: str | None = None
         self._running: tuple[str, int, int] | None = None  # method, done, of
         self._asked: set[str] = set()  # methods that are computed though nothing is by itself

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from labkit.data import Dataset, with_cue
+from labkit.device import device_of
 from labkit.errors import SettingError
 from labkit.saliency import randomized, randomized_layers
 from labkit.saliency.borrow import Scores, borrowed
@@ -82,7 +83,7 @@ class Nets:
         if self._stages is None:
             model = self.study(self.first).model
             learned = any(True for _ in model.parameters())
-            self._stages = randomized_layers(model, self._inputs[:1].to(_device(model))) if learned else ()
+            self._stages = randomized_layers(model, self._inputs[:1].to(device_of(model))) if learned else ()
         return self._stages
 
     def checked(self, net: Net) -> Net:
@@ -133,7 +134,7 @@ class Nets:
         if replace(last, random=net.random) != net or last.random >= net.random:
             last = replace(net, random=0)
             model = self.study(last).model
-            left = randomized(model, self._inputs.to(_device(model)), net.order)  # type: ignore[arg-type]
+            left = randomized(model, self._inputs.to(device_of(model)), net.order)  # type: ignore[arg-type]
         while last != net:
             _, model = next(left)
             last = replace(last, random=last.random + 1)
@@ -179,7 +180,7 @@ class Nets:
             began = time.perf_counter()
             shown = with_mark(x, None, low, high)[0] if marked else x
             with borrowed(model), torch.no_grad():
-                found = Scores(model, None, (0, 0))(shown.to(_device(model))).argmax(1).cpu()
+                found = Scores(model, None, (0, 0))(shown.to(device_of(model))).argmax(1).cpu()
             right, of, spent = right + int((found == y).sum()), of + len(x), spent + time.perf_counter() - began
             if spent > PATIENCE or of == len(self._inputs):
                 break
@@ -302,11 +303,6 @@ def _shapes(model: Any) -> dict[str, tuple[int, ...]]:
     if not isinstance(model, nn.Module):
         raise SettingError(f"Expected an nn.Module, received {type(model).__name__}.")
     return {name: tuple(value.shape) for name, value in model.state_dict().items()}
-
-
-def _device(model: nn.Module) -> torch.device:
-    first = next(model.parameters(), None)
-    return torch.device("cpu") if first is None else first.device
 
 
 def _listed(names: Any) -> str:
