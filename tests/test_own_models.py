@@ -144,7 +144,6 @@ def test_top_patches_dissection_and_similarity(brought, pictures):
 # Saliency. The methods that a model has no rules for, with what it is that they have none for.
 REFUSED = {
     ("vit", "deep_lift"): "attention, layer normalisation",
-    ("vit", "lrp"): "attention",
     ("convnext", "deep_lift"): "layer normalisation",
     ("convnext", "lrp"): "a quotient of two values",
 }

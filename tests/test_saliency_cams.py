@@ -261,6 +261,18 @@ def test_an_example_alone_has_the_map_it_has_in_a_batch(method, monkeypatch):
     torch.testing.assert_close(saliency.attributed(model, x, 3, method).values, whole, atol=1e-7, rtol=1e-4)
 
 
+def test_the_layer_is_found_anew_in_a_model_that_was_changed():
+    model = seeded(lambda: nn.Sequential(*ClassMaps().children()).insert(1, nn.Sequential(nn.AdaptiveAvgPool2d(1))))
+    model.insert(2, nn.Flatten())
+    x = drawn(2, 3, 8, 8)
+    first = map_of(model, x, 1, "grad_cam")
+    torch.manual_seed(1)
+    model[1] = nn.Sequential(nn.Conv2d(5, 5, 3, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(1))
+    again = map_of(model, x, 1, "grad_cam")
+    assert not torch.allclose(first, again)
+    torch.testing.assert_close(again, map_of(model, x, 1, "grad_cam", "1.1"))
+
+
 def test_controls():
     x = drawn(2, 3, 9, 14)
     model = seeded(ClassMaps)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from math import prod
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,8 @@ from labkit.saliency.gradients import no_gradient
 from labkit.saliency.method import Method, Request
 from labkit.saliency.places import Layer, Layout, layers_watched
 from labkit.saliency.rules import check_rectified, guided_backprop
+
+_last: WeakKeyDictionary[nn.Module, dict[tuple[object, ...], str]] = WeakKeyDictionary()
 
 
 def cam_layers(model: nn.Module, x: Tensor) -> tuple[str, ...]:
@@ -50,12 +53,10 @@ def _arrives(gradient: Tensor | None, layout: Layout) -> bool:
 
 def _cam(request: Request, name: str, weigh: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
     """The positive part of the sum over channels that `weigh(maps, gradients)` gives, (n, channels, *sides) each."""
-    layer, parts, silent = request.layer, [], 0
-    if layer is None and len(request.x) > 1:  # found by one example: to watch every layer on all of them takes longer
-        layer = _read(request, request.x.detach()[:1], request.target[:1], None)[0]
+    layer, parts, silent = request.layer or _last_with_places(request), [], 0
     for start in range(0, len(request.x), request.rows):
         x, target = (value[start : start + request.rows] for value in (request.x.detach(), request.target))
-        layer, found, gradient = _read(request, x, target, layer)
+        _, found, gradient = _read(request, x, target, layer)
         maps = weigh(found.layout.maps(found.values), found.layout.maps(gradient)).sum(1).clamp(min=0)
         silent += int((maps.flatten(1).amax(1) == 0).sum())
         parts.append(found.layout.like(maps, x))
@@ -68,11 +69,24 @@ def _cam(request: Request, name: str, weigh: Callable[[Tensor, Tensor], Tensor])
     return torch.cat(parts)
 
 
+def _last_with_places(request: Request) -> str:
+    """Found by one example: to watch every layer on all of them takes longer. Remembered for inputs of this shape
+    and modules like these.
+    """
+    known = _last.setdefault(request.net, {})
+    kind = (tuple(request.x.shape[1:]), *((name, type(module)) for name, module in request.net.named_modules()))
+    if kind not in known:
+        known[kind] = _read(request, request.x.detach()[:1], request.target[:1], None)[0]
+    return known[kind]
+
+
 def _read(request: Request, x: Tensor, target: Tensor, layer: str | None) -> tuple[str, Layer, Tensor]:
     """(name, output, gradient of the target's score) of the layer; None: of the last that `cam_layers` would name."""
-    x = x.clone().requires_grad_()
-    with layers_watched(request.net, x, layer) as found:
-        outputs = request.model(x)
+    found: dict[str, Layer] = {}
+    if layer is not None:
+        found, outputs = _watched(request, x, layer)
+    if not found:  # any layer, or one that gives a tuple or dict: no leaf, so that the graph begins at the input
+        found, outputs = _watched(request, x.clone().requires_grad_(), layer)
     if not outputs.requires_grad:
         raise no_gradient()
     found = {name: layer for name, layer in found.items() if prod(layer.layout.sides) > 1}
@@ -85,6 +99,12 @@ def _read(request: Request, x: Tensor, target: Tensor, layer: str | None) -> tup
         return _read(request, x.detach(), target, name)
     (gradient,) = torch.autograd.grad(outputs.gather(1, target[:, None]).sum(), found[name].edge, allow_unused=True)
     return name, found[name], torch.zeros_like(found[name].values) if gradient is None else gradient
+
+
+def _watched(request: Request, x: Tensor, layer: str | None) -> tuple[dict[str, Layer], Tensor]:
+    with layers_watched(request.net, x, layer) as found:
+        outputs = request.model(x)
+    return found, outputs
 
 
 def _is_read(outputs: Tensor, layer: Layer) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import log, prod
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge
 from torch.nn import functional as F
@@ -68,7 +69,8 @@ def layers_watched(model: nn.Module, x: Tensor, only: str | None = None) -> Iter
     """{call, named as `activations.capture` does: its Layer} of the layers with maps that run within the block.
 
     Of a tuple or dict the first tensor is meant. only: this call alone, which may be of a module with children; its
-    output is copied, those of all layers are not.
+    output is copied, those of all layers are not. Where that output is a tensor, the copy stands for it from there on:
+    a leaf, so that nothing before it needs a graph.
     """
     found: dict[str, Layer] = {}
     calls: dict[str, int] = {}
@@ -86,6 +88,10 @@ def layers_watched(model: nn.Module, x: Tensor, only: str | None = None) -> Iter
             if layout is None:
                 return output
             last = layout.last
+            if name == only and values is output and torch.is_grad_enabled():
+                leaf = values.detach().clone().requires_grad_()
+                found[name] = Layer(leaf.detach(), layout, leaf, leaf._version)
+                return leaf.clone()  # what follows may write over it in place
             if values.requires_grad and only in (None, name):
                 maker = values.grad_fn
                 edge = GradientEdge(maker, values.output_nr) if maker else values
