@@ -100,7 +100,9 @@ def test_looking_back_shows_what_was_known_then():
     assert page.state["finding"] == finding.replace("after 8 steps", "after 9 steps")
     assert cells(page)[0].tolist() == [0, *range(4, 41, 4)]
     do(view, "rewind", step=9)
+    deadline = time.monotonic() + 30
     while view._busy:
+        assert time.monotonic() < deadline
         time.sleep(0.005)
     assert cells(page)[0].tolist() == [0, 4, 8]
 
